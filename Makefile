@@ -1,0 +1,39 @@
+# Every target prepares what it needs: `make demo` and `make test` work on a fresh clone with
+# Python 3.11, ffmpeg and a compiler. `make help` lists the targets.
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint bench clean
+
+help: ## list the targets
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+
+$(STAMP): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --upgrade pip
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev,prepare,evaluate]'
+	@touch $@
+
+setup: $(STAMP) ## make .venv and install Timbre into it, editable
+
+demo: setup ## fine-tune on the bundled voice and speak a sentence
+	$(BIN)/python scripts/train.py data=myvoice experiment=demo
+	$(BIN)/python scripts/synthesize.py voice=runs/myvoice/latest output=runs/myvoice/latest/hello.wav \
+		text="Hello. This is my voice, learned from two minutes of recordings."
+
+test: setup ## run the whole test suite
+	$(BIN)/python -m pytest
+
+lint: setup ## check style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: setup ## measure speed and memory, one JSON line per workload
+	$(BIN)/python scripts/benchmark.py
+
+clean: ## remove the environment and caches (voices/ and runs/ stay)
+	rm -rf $(VENV) .cache build *.egg-info

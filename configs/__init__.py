@@ -1,0 +1,1 @@
+"""Hydra configuration files; `timbre.commands` composes them."""

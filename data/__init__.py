@@ -1,0 +1,1 @@
+"""Recordings and texts: audio, mel, phonemes, manifests, features and batches."""

@@ -1,0 +1,1 @@
+"""The base corpus: openly licensed speech fetched, made and listed by a recipe."""

@@ -1,0 +1,96 @@
+"""From raw sound to a corpus clip: silence trimmed, loudness set, unusable clips refused."""
+
+import warnings
+
+import numpy as np
+from jaxtyping import Float32, Float64
+from numpy import ndarray
+
+from data.corpus.config import ConditionConfig
+
+_FRAME_SECONDS = 0.01
+_FADE_SECONDS = 0.005
+_SILENT_PEAK = 0.003
+_NOISE_MARGIN_DB = 6.0
+
+
+class UnusableClip(Exception):  # noqa: N818 - a verdict on data, not a fault
+    """A clip that the corpus must not hold; the message is the reason, one of few words."""
+
+
+def condition(
+    audio: Float32[ndarray, " samples"], config: ConditionConfig
+) -> Float32[ndarray, " kept"]:
+    """Trim the silence at both ends, set the loudness, check the clip.
+
+    Raises:
+        UnusableClip: silent, clipped, too short or too long.
+    """
+    if not len(audio) or np.abs(audio).max() < _SILENT_PEAK:
+        raise UnusableClip("silent")
+    if clipped_share(audio) > config.clipped_share:
+        raise UnusableClip("clipped")
+    audio = trim(audio, config)
+    seconds = len(audio) / config.sample_rate_hz
+    if seconds < config.min_seconds:
+        raise UnusableClip("too short")
+    if seconds > config.max_seconds:
+        raise UnusableClip("too long")
+    return set_loudness(audio, config)
+
+
+def clipped_share(audio: Float32[ndarray, " samples"]) -> float:
+    """Share of the samples that lie in flattened peaks: three or more at the clip's extreme."""
+    top = np.abs(audio).max()
+    at_top = np.abs(audio) >= 0.999 * top
+    runs = at_top[2:] & at_top[1:-1] & at_top[:-2]
+    return float(runs.mean()) if len(runs) else 0.0
+
+
+def trim(audio: Float32[ndarray, " samples"], config: ConditionConfig) -> Float32[ndarray, " kept"]:
+    """Cut silence at both ends down to `silence_seconds`, with a short fade where cut.
+
+    A frame is silent if it lies `silence_db` below the loud frames, or hardly above the noise
+    floor of a noisy recording.
+    """
+    frame = round(_FRAME_SECONDS * config.sample_rate_hz)
+    level = _levels_db(audio, frame)
+    # The quietest tenth is the noise floor, unless the clip has no pauses at all.
+    floor = min(np.percentile(level, 10) + _NOISE_MARGIN_DB, np.percentile(level, 95) - 20)
+    threshold = max(np.percentile(level, 95) - config.silence_db, floor)
+    loud = np.flatnonzero(level > threshold)
+    if not len(loud):
+        raise UnusableClip("silent")
+    margin = round(config.silence_seconds * config.sample_rate_hz)
+    start = max(0, int(loud[0]) * frame - margin)
+    end = min(len(audio), (int(loud[-1]) + 1) * frame + margin)
+    kept = audio[start:end].copy()
+    fade = np.linspace(0, 1, round(_FADE_SECONDS * config.sample_rate_hz), dtype=np.float32)
+    fade = fade[: len(kept)]
+    kept[: len(fade)] *= fade
+    kept[len(kept) - len(fade) :] *= fade[::-1]
+    return kept
+
+
+def set_loudness(
+    audio: Float32[ndarray, " samples"], config: ConditionConfig
+) -> Float32[ndarray, " samples"]:
+    """Scale to `loudness_lufs`, or less where a peak would pass `peak`."""
+    import pyloudnorm
+
+    meter = pyloudnorm.Meter(config.sample_rate_hz)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        loudness = meter.integrated_loudness(audio)
+    if not np.isfinite(loudness):
+        raise UnusableClip("silent")
+    gain = 10 ** ((config.loudness_lufs - loudness) / 20)
+    gain = min(gain, config.peak / float(np.abs(audio).max()))
+    return (audio * gain).astype(np.float32)
+
+
+def _levels_db(audio: Float32[ndarray, " samples"], frame: int) -> Float64[ndarray, " frames"]:
+    """Level of each frame; an incomplete last frame is filled up with zeros."""
+    padded = np.pad(audio.astype(np.float64), (0, -len(audio) % frame))
+    power = np.square(padded.reshape(-1, frame)).mean(axis=1)
+    return 10 * np.log10(power + 1e-10)

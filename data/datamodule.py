@@ -1,0 +1,326 @@
+"""The data module: manifests in, endless and exactly resumable batches out."""
+
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import count
+from pathlib import Path
+
+import numpy as np
+import torch
+from lightning import LightningDataModule
+from torch.utils.data import DataLoader, Dataset, IterableDataset, get_worker_info
+
+from data.augment import AugmentConfig
+from data.batch import Batch, collate
+from data.batches import BatchOrder, Order, ReplayOrder, fixed_batches, shard
+from data.dataset import ExampleConfig, Source, VoiceDataset
+from data.errors import InputError
+from data.features import FeatureStore
+from data.manifest import read_manifest
+from data.mel import AudioConfig
+from data.token_store import Tokenize, TokenStore
+
+_LOG = logging.getLogger(__name__)
+_VALIDATION_SEED = 0  # the same references in every run, whatever its seed: runs are compared
+
+
+@dataclass(frozen=True)
+class ReplayConfig:
+    """Old material that is mixed into fine-tuning, so that the model does not forget it."""
+
+    manifest: str = ""
+    """Manifest of the replay set; empty trains without."""
+    fraction: float = 0.3
+    """Share of replay items among all items of a batch."""
+
+    def __post_init__(self) -> None:
+        if not 0 < self.fraction < 1:
+            raise ValueError(
+                f"data.replay.fraction is {self.fraction}; give a share between 0 and 1, or an "
+                "empty data.replay.manifest to train without replay"
+            )
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """What is trained on, and in what batches.
+
+    Raises:
+        ValueError: a value is impossible.
+    """
+
+    manifest: str
+    """Manifest of the voice, as `prepare.py` writes it."""
+    name: str = "voice"
+    """Name of the voice; runs are kept under it."""
+    heldout: str = ""
+    """Manifest of recordings that no run trains on, for evaluation; empty where there are none."""
+    language: str = ""
+    """Language that all of the manifest must be in; empty allows any, and several."""
+    max_frames: int = 6000
+    """Most mel frames in a batch of all processes together, padding included."""
+    max_items: int = 16
+    """Most utterances in a batch of all processes together."""
+    length_jitter: float = 0.05
+    """How far an utterance may move in the order by length that batches are cut from, as a share
+    of all utterances: more of it mixes batches better and pads more."""
+    reference_seconds: tuple[float, float] = (2.0, 4.0)
+    """Shortest and longest reference."""
+    with_audio: bool = True
+    """Whether batches hold waveforms; without, loading is faster."""
+    train_items: int = 0
+    """Train on the first so many utterances only, without replay; 0 takes all."""
+    validation_items: int = 0
+    """Most validation utterances, taken evenly from all; 0 takes all."""
+    workers: int = 2
+    """Processes that compute features, and that load batches; 0 does both in the main process."""
+    seed: int = 0
+    """Of batch order, references and augmentation."""
+    replay: ReplayConfig = field(default_factory=ReplayConfig)
+    """Old material to mix in."""
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
+    """Random changes of training examples."""
+
+    def __post_init__(self) -> None:
+        least_items = 2 if self.replay.manifest else 1
+        limits = {
+            "max_frames": 1,
+            "max_items": least_items,
+            "train_items": 0,
+            "validation_items": 0,
+            "workers": 0,
+        }
+        for name, least in limits.items():
+            if getattr(self, name) < least:
+                raise ValueError(f"data.{name} is {getattr(self, name)}; {least} is the least")
+        if self.train_items and self.replay.manifest:
+            raise ValueError("data.train_items does not go with data.replay.manifest: unset one")
+        if self.seed < 0:
+            raise ValueError(f"data.seed is {self.seed}; give 0 or a positive number")
+        if not 0 <= self.length_jitter <= 1:
+            raise ValueError(
+                f"data.length_jitter is {self.length_jitter}; give a share from 0 to 1"
+            )
+        shortest, longest = self.reference_seconds
+        if not 0 < shortest <= longest:
+            raise ValueError(
+                f"data.reference_seconds is ({shortest}, {longest}); give the shortest and the "
+                "longest length in seconds, in this order"
+            )
+
+
+class EndlessBatches(IterableDataset[Batch]):
+    """The batches of one process from an update on, for ever, whatever the number of workers.
+
+    An iterable data set rather than a batch sampler: Lightning replaces samplers under DDP.
+
+    Args:
+        dataset: makes the examples.
+        order: says which items are in the batch of an update.
+        audio_config: geometry of audio and mel.
+        rank: number of this process.
+        world: number of processes that share each batch.
+        start: update of the first batch.
+    """
+
+    def __init__(
+        self,
+        dataset: VoiceDataset,
+        order: Order,
+        audio_config: AudioConfig,
+        rank: int = 0,
+        world: int = 1,
+        start: int = 0,
+    ) -> None:
+        self.start = start
+        self._dataset = dataset
+        self._order = order
+        self._audio_config = audio_config
+        self._rank = rank
+        self._world = world
+
+    def __iter__(self) -> Iterator[Batch]:
+        worker = get_worker_info()
+        # DataLoader takes one batch from each worker in turn.
+        offset, step = (0, 1) if worker is None else (worker.id, worker.num_workers)
+        for update in count(self.start + offset, step):
+            yield self.batch(update)
+
+    def batch(self, update: int) -> Batch:
+        """Return this process's part of the batch of an update."""
+        items = shard(self._order.at(update), self._rank, self._world)
+        return collate([self._dataset[update, slot, i] for slot, i in items], self._audio_config)
+
+
+class ValidationBatches(Dataset[Batch]):
+    """The validation utterances in fixed batches, each with the same reference every time."""
+
+    def __init__(
+        self, dataset: VoiceDataset, batches: list[list[int]], audio_config: AudioConfig
+    ) -> None:
+        self._dataset = dataset
+        self._batches = batches
+        self._audio_config = audio_config
+
+    def __len__(self) -> int:
+        return len(self._batches)
+
+    def __getitem__(self, index: int) -> Batch:
+        items = self._batches[index]
+        return collate([self._dataset[0, item, item] for item in items], self._audio_config)
+
+
+class VoiceDataModule(LightningDataModule):
+    """Serves a voice to a trainer.
+
+    Training batches are endless, so a run has one epoch; validate by `val_check_interval` with
+    `check_val_every_n_epoch=None`. To resume, set `update`. Give it to the trainer whole
+    (`trainer.fit(module, datamodule=...)`): a module without a trainer takes itself for the only
+    process, and under DDP all processes would train on the same items.
+
+    Args:
+        config: what is trained on.
+        audio_config: geometry of audio and mel.
+        cache_folder: where features are kept between runs.
+        tokenize: makes the semantic tokens; None serves batches without.
+        tokenizer_fingerprint: changes whenever `tokenize` may answer differently.
+    """
+
+    def __init__(
+        self,
+        config: DataConfig,
+        audio_config: AudioConfig,
+        cache_folder: Path,
+        tokenize: Tokenize | None = None,
+        tokenizer_fingerprint: str = "",
+    ) -> None:
+        super().__init__()
+        self.config = config
+        self.audio_config = audio_config
+        self.update = 0
+        """Update of a training loader's first batch; set it before the loader is made."""
+        self.speakers: list[str] = []
+        """All speakers, sorted; their position is the speaker id. Known after `setup`."""
+        self._cache_folder = cache_folder
+        self._tokenize = tokenize
+        self._tokenizer_fingerprint = tokenizer_fingerprint
+        self._datasets: dict[str, VoiceDataset] = {}
+        self._order: Order | None = None
+
+    def setup(self, stage: str | None = None) -> None:
+        """Open the features, computing those that are not there yet.
+
+        Raises:
+            InputError: a manifest, recording or text cannot be used.
+        """
+        if self._datasets:
+            return
+        config = self.config
+        sources = [self._source(config.manifest, config.language)]
+        if config.replay.manifest:
+            sources.append(self._source(config.replay.manifest, language=""))
+        self.speakers = sorted({name for s in sources for name in s.features.speakers})
+        self._datasets = {
+            "train": self._dataset(sources, "train", config.augment, config.seed),
+            "validation": self._dataset(sources[:1], "validation", None, _VALIDATION_SEED),
+        }
+        self._order = self._training_order(self._datasets["train"])
+
+    def train_dataloader(self) -> DataLoader[Batch]:
+        """Return the endless loader whose k-th batch is that of update `self.update + k`."""
+        if self._order is None:
+            raise RuntimeError("call setup() before train_dataloader()")
+        rank, world = 0, 1
+        if self.trainer is not None:
+            rank, world = self.trainer.global_rank, self.trainer.world_size
+        batches = EndlessBatches(
+            self._datasets["train"],
+            self._order,
+            self.audio_config,
+            rank=rank,
+            world=world,
+            start=self.update,
+        )
+        return DataLoader(
+            batches,
+            batch_size=None,
+            num_workers=self.config.workers,
+            pin_memory=self._on_cuda(),
+        )
+
+    def val_dataloader(self) -> DataLoader[Batch] | list[DataLoader[Batch]]:
+        """Return the validation loader: no loader where there are no validation utterances."""
+        dataset = self._datasets["validation"]
+        if not len(dataset):
+            _LOG.warning("%s has no validation utterances", self.config.manifest)
+            return []
+        limit = self.config.validation_items or len(dataset)
+        items = np.unique(np.linspace(0, len(dataset) - 1, min(limit, len(dataset)), dtype=int))
+        batches = fixed_batches(
+            dataset.lengths[items], self.config.max_frames, self.config.max_items
+        )
+        return DataLoader(
+            ValidationBatches(dataset, [items[b].tolist() for b in batches], self.audio_config),
+            batch_size=None,
+            # One is enough, and it stays alive between validations.
+            num_workers=min(self.config.workers, 1),
+            persistent_workers=self.config.workers > 0,
+            pin_memory=self._on_cuda(),
+        )
+
+    def recordings_of(self, speaker: str, limit: int = 40) -> Iterator[torch.Tensor]:
+        """Yield mels `[mels, frames]` of a speaker's first training recordings."""
+        return self._datasets["train"].recordings_of(self.speakers.index(speaker), limit)
+
+    def _source(self, manifest: str, language: str) -> Source:
+        utterances = read_manifest(manifest)
+        if language and (others := {u.language for u in utterances} - {language}):
+            raise InputError(
+                f"{manifest}: has utterances in {', '.join(sorted(others))}, but data.language is "
+                f"{language!r}; correct one of them, or leave data.language empty to allow any"
+            )
+        features = FeatureStore.open_or_build(
+            utterances, self.audio_config, self._cache_folder, self.config.workers
+        )
+        if self._tokenize is None:
+            return Source(features)
+        return Source(
+            features,
+            TokenStore.open_or_build(
+                features, self._tokenize, self._tokenizer_fingerprint, self._cache_folder
+            ),
+        )
+
+    def _dataset(
+        self, sources: list[Source], split: str, augment: AugmentConfig | None, seed: int
+    ) -> VoiceDataset:
+        config = ExampleConfig(
+            reference_seconds=self.config.reference_seconds,
+            with_audio=self.config.with_audio,
+            augment=augment,
+            seed=seed,
+        )
+        return VoiceDataset(sources, split, self.speakers, config, self.audio_config)
+
+    def _training_order(self, dataset: VoiceDataset) -> Order:
+        config, lengths = self.config, dataset.lengths
+        own = lengths[dataset.items_of(0)]
+        if not len(own):
+            raise InputError(
+                f"{config.manifest}: no usable utterance has the split 'train'; prepare the voice "
+                "again"
+            )
+        limits = (config.max_frames, config.max_items, config.seed, config.length_jitter)
+        if not config.replay.manifest:
+            return BatchOrder(own[: config.train_items or len(own)], *limits)
+        replay = lengths[dataset.items_of(1)]
+        if not len(replay):
+            raise InputError(
+                f"{config.replay.manifest}: no usable utterance has the split 'train'; choose "
+                "another data.replay.manifest, or none"
+            )
+        return ReplayOrder(own, replay, config.replay.fraction, *limits)
+
+    def _on_cuda(self) -> bool:
+        return self.trainer is not None and self.trainer.strategy.root_device.type == "cuda"

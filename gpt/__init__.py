@@ -1,0 +1,1 @@
+"""From phonemes to semantic tokens: the tokenizer, the aligner and the language model."""

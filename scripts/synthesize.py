@@ -1,0 +1,22 @@
+"""Speak text with a trained voice.
+
+  python scripts/synthesize.py voice=runs/NAME/latest text="..." output=x.wav
+  python scripts/synthesize.py voice=NAME lines=sentences.txt output=DIR
+  python scripts/synthesize.py voice=base reference=someone.wav text="..." output=x.wav
+"""
+
+from omegaconf import DictConfig
+
+from timbre.commands import run
+
+
+def main(config: DictConfig) -> None:
+    """Speaks; the heavy imports are here so that --help answers at once."""
+    from timbre.config import parse
+    from timbre.synthesizer import SynthesisConfig, synthesize_files
+
+    synthesize_files(parse(SynthesisConfig, config))
+
+
+if __name__ == "__main__":
+    run(main, "synthesize", __doc__)

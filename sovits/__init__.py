@@ -1,0 +1,1 @@
+"""SoVITS: variational speaker encoder, mel decoders and mel discriminators."""

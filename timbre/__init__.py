@@ -1,0 +1,1 @@
+"""The assembled system: the Lightning module, its objective, checkpoints, callbacks, synthesis."""

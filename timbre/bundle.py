@@ -1,0 +1,212 @@
+"""Bundles: the folder that is a voice. `model.safetensors` and `config.json`, nothing pickled."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from omegaconf import OmegaConf
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from data.errors import InputError
+from data.mel import AudioConfig
+from data.text.symbols import SYMBOL_TABLE_VERSION, SYMBOLS
+from timbre.config import parse
+from timbre.networks import ModelConfig, Networks
+
+FORMAT = 1
+"""Raised when old bundles need a named function of this module to be read."""
+BASE = Path(__file__).resolve().parent.parent / "checkpoints" / "base-24khz"
+_SPEAKERS = "speaker_embeddings"
+
+
+@dataclass
+class Bundle:
+    """A voice, or a base that knows many."""
+
+    networks: Networks
+    """All networks, in evaluation mode."""
+    audio: AudioConfig
+    """Geometry of the mel."""
+    speakers: list[str]
+    """Names of the voices; may be empty."""
+    embeddings: Tensor
+    """z_spk of each voice `[speakers, channels]`."""
+    name: str
+    """Name of the voice or base."""
+    language: str
+    """Language of the voice; empty where there are several."""
+    about: dict[str, Any] = field(default_factory=dict)
+    """What else is known: how it was trained, when, from what."""
+
+
+@dataclass(frozen=True)
+class _Header:
+    """`config.json`."""
+
+    format: int = FORMAT
+    symbol_table_version: int = SYMBOL_TABLE_VERSION
+    symbols: int = len(SYMBOLS)
+    name: str = ""
+    language: str = ""
+    speakers: list[str] = field(default_factory=list)
+    audio: AudioConfig = field(default_factory=AudioConfig)
+    model: ModelConfig = field(default_factory=ModelConfig)
+    about: dict[str, Any] = field(default_factory=dict)
+
+
+def save_bundle(folder: Path, bundle: Bundle, *, half: bool = False) -> None:
+    """Writes the bundle; each file appears whole or not at all.
+
+    Args:
+        folder: Created if it is not there.
+        bundle: What to save.
+        half: Store floating-point weights in 16 bits.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    tensors = {name: t.detach().cpu() for name, t in bundle.networks.state_dict().items()}
+    tensors[_SPEAKERS] = bundle.embeddings.detach().cpu()
+    if half:
+        tensors = {n: t.half() if t.is_floating_point() else t for n, t in tensors.items()}
+    header = _Header(
+        name=bundle.name,
+        language=bundle.language,
+        speakers=bundle.speakers,
+        audio=bundle.audio,
+        model=bundle.networks.config,
+        about=bundle.about,
+    )
+    weights = folder / "model.safetensors.tmp"
+    save_file({name: t.contiguous() for name, t in tensors.items()}, weights)
+    text = folder / "config.json.tmp"
+    text.write_text(json.dumps(asdict(header), indent=1, ensure_ascii=False), encoding="utf-8")
+    os.replace(weights, folder / "model.safetensors")
+    os.replace(text, folder / "config.json")
+
+
+def load_bundle(folder: Path) -> Bundle:
+    """Reads a bundle; older ones are brought up to date.
+
+    Raises:
+        InputError: The folder is not a bundle, is damaged, or comes from a newer version.
+    """
+    header = _read_header(folder)
+    try:
+        tensors = load_file(folder / "model.safetensors")
+    except (OSError, SafetensorError) as error:
+        raise InputError(
+            f"{folder}/model.safetensors cannot be read ({error}); copy the bundle again or train anew"
+        ) from error
+    embeddings = tensors.pop(_SPEAKERS).float()
+    networks = Networks(header.model, header.audio)
+    load_weights(networks, tensors, header.symbols, str(folder))
+    return Bundle(
+        networks=networks.eval(),
+        audio=header.audio,
+        speakers=header.speakers,
+        embeddings=embeddings,
+        name=header.name,
+        language=header.language,
+        about=header.about,
+    )
+
+
+def load_weights(
+    networks: Networks, tensors: dict[str, Tensor], symbols: int, where: str
+) -> None:
+    """Loads weights into networks, growing what depends on the symbol table.
+
+    Raises:
+        InputError: The weights are not of networks of this shape.
+    """
+    grown = grow_symbol_table(networks.state_dict(), tensors, symbols)
+    try:
+        networks.load_state_dict(grown)
+    except RuntimeError as error:
+        reason = " ".join(str(error).split())[:300]
+        raise InputError(f"{where}: the weights do not fit the model ({reason})") from error
+
+
+def grow_symbol_table(
+    present: dict[str, Tensor], saved: dict[str, Tensor], symbols: int
+) -> dict[str, Tensor]:
+    """Old weights for today's larger symbol table: new symbols keep their fresh rows.
+
+    The table only grows at its end, so the first `symbols` rows are those of the old one.
+    """
+    grown = {}
+    for name, tensor in saved.items():
+        fresh = present.get(name)
+        if (
+            fresh is not None
+            and tensor.shape != fresh.shape
+            and tensor.shape[1:] == fresh.shape[1:]
+            and tensor.shape[0] == symbols < fresh.shape[0]
+        ):
+            larger = fresh.clone()
+            larger[:symbols] = tensor.to(fresh.dtype)
+            tensor = larger
+        grown[name] = tensor
+    return grown
+
+
+def find_bundle(voice: str) -> Path:
+    """The bundle that a user means: a bundle, a run, `base`, or the name of a trained voice.
+
+    Raises:
+        InputError: There is none; the message says where it was looked for.
+    """
+    if voice == "base":
+        if is_bundle(BASE):
+            return BASE
+        raise InputError(
+            f"no base checkpoint is bundled at {BASE}. Train one with `python scripts/train.py "
+            "experiment=tokenizer data=CORPUS init=none`, then experiment=vocoder and "
+            "experiment=pretrain; or train on your voice alone with init=none"
+        )
+    looked = [Path(voice), Path(voice) / "voice", Path("runs") / voice / "latest" / "voice"]
+    for folder in looked:
+        if is_bundle(folder):
+            return folder
+    raise InputError(
+        f"voice {voice!r}: no bundle (model.safetensors and config.json) at "
+        f"{', '.join(map(str, looked))}; train it first: python scripts/train.py data=NAME"
+    )
+
+
+def is_bundle(folder: Path) -> bool:
+    """Whether the folder holds the two files of a bundle."""
+    return all((folder / name).is_file() for name in ("model.safetensors", "config.json"))
+
+
+@torch.inference_mode()
+def mean_embedding(networks: Networks, mels: Iterable[Tensor]) -> Tensor:
+    """z_spk `[1, channels]` of a voice: the mean over its recordings `[mels, frames]`, in fp32."""
+    device = networks.alignment_prior.device
+    each = [
+        networks.sovits(mel[None].to(device), torch.tensor([mel.shape[1]], device=device)).float()
+        for mel in mels
+    ]
+    return torch.cat(each).mean(dim=0, keepdim=True)
+
+
+def _read_header(folder: Path) -> _Header:
+    path = folder / "config.json"
+    try:
+        header = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, json.JSONDecodeError) as error:
+        raise InputError(f"{path} cannot be read ({error}); is {folder} a bundle?") from error
+    if not isinstance(header, dict) or header.get("format", 0) > FORMAT:
+        raise InputError(
+            f"{path}: made by a newer Timbre (format {header.get('format')}); update Timbre"
+            if isinstance(header, dict)
+            else f"{path}: not a bundle's config"
+        )
+    return parse(_Header, OmegaConf.create(header))

@@ -1,0 +1,1 @@
+"""What happens around the updates: stopping, saving, metrics, progress, validation."""

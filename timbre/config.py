@@ -1,0 +1,205 @@
+"""The schema of a run: every key that configs/train.yaml and the command line may set."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from dataclasses import dataclass, field, fields, is_dataclass
+from typing import Any, TypeVar, cast, get_args, get_origin, get_type_hints
+
+from omegaconf import MISSING, DictConfig, OmegaConf
+from omegaconf.errors import ConfigKeyError, OmegaConfBaseException, ValidationError
+
+from data.datamodule import DataConfig
+from data.errors import InputError
+from data.mel import AudioConfig
+from losses.schedules import RateSchedule
+from timbre.networks import ModelConfig
+from timbre.objective import MODULES, ObjectiveConfig
+from timbre.optimization import OptimizerConfig
+
+Schema = TypeVar("Schema")
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """How long and what to train."""
+
+    updates: int = 400
+    """Generator updates, counted from the start of the run."""
+    minutes: float | None = None
+    """Time budget; the run ends at whichever comes first, and the schedules follow."""
+    seed: int = 1
+    """Seed of initial weights, batch order and every draw."""
+    modules: list[str] = field(default_factory=lambda: ["gpt", "sovits"])
+    """What is trained: tokenizer, gpt, sovits, vocoder."""
+    tokenizer_augmentation: bool = True
+    """Mask and warp the mel that the tokenizer hears while it is trained."""
+    tokenizer_updates: int = 300
+    """With an untrained tokenizer (init=none): updates it gets first, on the same voice."""
+    average_decay: float | None = None
+    """Decay of the moving average of the weights that is saved and judged; None: no average."""
+    log_updates: int = 10
+    """Updates between two rows of metrics.csv and two progress lines."""
+    save_updates: int = 200
+    """Updates between two saves of checkpoints/last.ckpt."""
+    max_non_finite: int = 10
+    """Updates in a row with a non-finite loss after which the run stops."""
+
+    def __post_init__(self) -> None:
+        if self.updates < 1 or self.log_updates < 1 or self.save_updates < 1:
+            raise ValueError("train.updates, log_updates and save_updates must be at least 1")
+        if self.minutes is not None and self.minutes <= 0:
+            raise ValueError(f"train.minutes is {self.minutes}; give a positive number or null")
+        unknown = sorted(set(self.modules) - set(MODULES))
+        if unknown or not self.modules:
+            raise ValueError(
+                f"train.modules is {self.modules}; give one or more of {', '.join(MODULES)}"
+            )
+        if self.average_decay is not None and not 0 < self.average_decay < 1:
+            raise ValueError(f"train.average_decay is {self.average_decay}; give 0 < decay < 1")
+
+
+@dataclass(frozen=True)
+class ValidationConfig:
+    """Held-out checks during training."""
+
+    every: int = 100
+    """Updates between two validations; the first is before any training."""
+    samples: int = 2
+    """Held-out clips whose text is spoken for audio samples and mel plots at each validation."""
+
+    def __post_init__(self) -> None:
+        if self.every < 1 or self.samples < 0:
+            raise ValueError("validation.every must be at least 1 and validation.samples 0 or more")
+
+
+@dataclass(frozen=True)
+class TrainerConfig:
+    """Device and precision (see timbre/devices.py)."""
+
+    accelerator: str = "auto"
+    """auto, cpu, gpu or any accelerator of Lightning."""
+    devices: int = 1
+    """Number of devices (processes)."""
+    strategy: str = "auto"
+    """auto or ddp."""
+    precision: str = "auto"
+    """auto, 32-true, bf16-mixed or 16-mixed."""
+    threads: int | None = None
+    """CPU threads of torch; None: torch's own choice."""
+
+
+@dataclass(frozen=True)
+class RunDirConfig:
+    """Where the run's files go."""
+
+    dir: str | None = None
+    """Folder of the run; None: runs/NAME/<time>."""
+    cache: str = ".cache/features"
+    """Where features and tokens are kept between runs; may be deleted at any time."""
+    progress: str = "auto"
+    """bar, lines or auto (a bar on a terminal)."""
+
+
+@dataclass(frozen=True)
+class LoggerConfig:
+    """Where metrics go beside metrics.csv."""
+
+    tensorboard: bool = True
+    """Write TensorBoard events into the run's folder."""
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """One training run."""
+
+    audio: AudioConfig = field(default_factory=AudioConfig)
+    """configs/audio: geometry of the mel."""
+    data: DataConfig = field(default_factory=lambda: DataConfig(manifest=MISSING))
+    """configs/data: the voice."""
+    model: ModelConfig = field(default_factory=ModelConfig)
+    """configs/model: sizes and variants."""
+    objective: ObjectiveConfig = field(default_factory=ObjectiveConfig)
+    """configs/objective: terms and weights."""
+    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    """configs/optimizer: optimizer and learning rates."""
+    schedule: RateSchedule = field(default_factory=RateSchedule)
+    """configs/schedule: the learning rate over the updates."""
+    trainer: TrainerConfig = field(default_factory=TrainerConfig)
+    """configs/trainer: device and precision."""
+    logger: LoggerConfig = field(default_factory=LoggerConfig)
+    """configs/logger: where metrics go."""
+    train: TrainConfig = field(default_factory=TrainConfig)
+    """How long and what to train."""
+    validation: ValidationConfig = field(default_factory=ValidationConfig)
+    """Held-out checks."""
+    run: RunDirConfig = field(default_factory=RunDirConfig)
+    """Where files go."""
+    init: str = "base"
+    """base, none, or the path of a bundle to start from."""
+    resume: str | None = None
+    """Folder of a run to continue."""
+
+
+def parse(schema: type[Schema], config: DictConfig) -> Schema:
+    """Checks a composed configuration against its schema and makes the dataclasses of it.
+
+    Raises:
+        InputError: An unknown key (the message lists the valid ones), a wrong type, or a value that
+            a dataclass refuses.
+    """
+    try:
+        structured = OmegaConf.structured(schema)
+        _make_writable(structured)
+        merged = OmegaConf.merge(structured, config)
+        values = OmegaConf.to_container(merged, resolve=True, throw_on_missing=True)
+        return cast(Schema, _build(schema, values))
+    except ConfigKeyError as error:
+        raise InputError(f"configuration: {_unknown_key(schema, error)}") from error
+    except (ValidationError, OmegaConfBaseException) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"configuration: {error.full_key or ''}: {reason}") from error
+    except ValueError as error:
+        raise InputError(f"configuration: {error}") from error
+
+
+def _build(kind: Any, value: Any) -> Any:
+    """A value of the annotated type: dataclasses of mappings, and tuples, which OmegaConf lists."""
+    if is_dataclass(kind):
+        hints = get_type_hints(kind)
+        return kind(**{name: _build(hints[name], item) for name, item in value.items()})
+    if get_origin(kind) is tuple and isinstance(value, list):
+        arguments = get_args(kind)
+        each = arguments[:1] * len(value) if arguments[-1] is Ellipsis else arguments
+        return tuple(_build(item_kind, item) for item_kind, item in zip(each, value, strict=True))
+    return value
+
+
+def _make_writable(node: DictConfig) -> None:
+    """OmegaConf marks frozen dataclasses read-only; while merging they are only a schema."""
+    OmegaConf.set_readonly(node, False)
+    for name in node:
+        if not OmegaConf.is_missing(node, name) and isinstance(node[name], DictConfig):
+            _make_writable(node[name])
+
+
+def _unknown_key(schema: type, error: ConfigKeyError) -> str:
+    """One line: the wrong key, its likeliest correction, and the valid names beside it."""
+    full_key = error.full_key or str(error.key)
+    parent, _, key = full_key.rpartition(".")
+    names = [f.name for f in fields(_section(schema, parent))]
+    close = difflib.get_close_matches(key, names, n=1)
+    hint = f" Did you mean {close[0]!r}?" if close else ""
+    return f"unknown key {full_key!r}.{hint} Valid here: {', '.join(names)}."
+
+
+def _section(schema: Any, path: str) -> Any:
+    """The dataclass at a dotted path of the schema (the deepest one that is a dataclass)."""
+    current = schema()
+    for name in re.split(r"\.", path) if path else []:
+        following = getattr(current, name, None)
+        if not is_dataclass(following):
+            break
+        current = following
+    return type(current)

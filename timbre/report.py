@@ -1,0 +1,61 @@
+"""`report.md` and `curves.png`: what a run did, readable without TensorBoard."""
+
+from __future__ import annotations
+
+from timbre.config import RunConfig
+from timbre.metrics import curve
+from timbre.plots import plot_curves
+from timbre.rundir import RunDir
+
+
+def write_report(
+    run: RunDir, config: RunConfig, rows: list[dict[str, float]], parameters: dict[str, int]
+) -> None:
+    """Writes the report and the curves of a finished or interrupted run.
+
+    Args:
+        run: Where to write.
+        config: The run's configuration.
+        rows: The rows of metrics.csv.
+        parameters: Number of parameters per module.
+    """
+    plot_curves(run.curves, rows)
+    last = int(rows[-1]["update"]) if rows else 0
+    sizes = ", ".join(f"{name} {count / 1e6:.1f} M" for name, count in parameters.items())
+    lines = [
+        f"# Run `{run.folder.name}` on `{config.data.name}`",
+        "",
+        f"- {last} of {config.train.updates} updates; trained: {', '.join(config.train.modules)};"
+        f" started from `{config.init}`; seed {config.train.seed}",
+        f"- model `{config.model.name}`: {sizes}",
+        "",
+        "## Losses",
+        "",
+        "| | first | last | lowest |",
+        "|---|---|---|---|",
+        *_table(rows),
+        "",
+        "Before the first update the `val/` values are those of the un-tuned model.",
+        "",
+        "![curves](curves.png)",
+    ]
+    if pictures := sorted(run.samples.glob(f"{last:06d}-*.png")):
+        lines += ["", "## Held-out clips", ""]
+        for picture in pictures:
+            sound = picture.with_suffix(".wav").name
+            lines += [
+                f"`{picture.stem}`: [spoken from text](samples/{sound})",
+                "",
+                f"![mel](samples/{picture.name})",
+                "",
+            ]
+    run.report.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def _table(rows: list[dict[str, float]]) -> list[str]:
+    names = dict.fromkeys(n for row in rows for n in row if n.startswith(("train/", "val/")))
+    lines = []
+    for name in names:
+        _, values = curve(rows, name)
+        lines.append(f"| {name} | {values[0]:.4g} | {values[-1]:.4g} | {min(values):.4g} |")
+    return lines

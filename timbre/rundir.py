@@ -1,0 +1,101 @@
+"""The folder of a run: where each of its files lies."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from data.errors import InputError
+from timbre.commands import CONFIGS
+
+RUNS = Path("runs")
+_CHOSEN = "TIMBRE_RUN_DIR"
+"""Environment variable that tells the other processes of a DDP run which folder rank 0 made."""
+
+
+class RunDir:
+    """Paths inside one run's folder.
+
+    Args:
+        folder: `runs/NAME/<time>` or what `run.dir` says.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.config = folder / "config.yaml"
+        self.command = folder / "command.txt"
+        self.checkpoints = folder / "checkpoints"
+        self.last_checkpoint = self.checkpoints / "last.ckpt"
+        self.metrics = folder / "metrics.csv"
+        self.samples = folder / "samples"
+        self.voice = folder / "voice"
+        self.report = folder / "report.md"
+        self.curves = folder / "curves.png"
+
+    @classmethod
+    def create(cls, folder: str | None, name: str) -> RunDir:
+        """Makes a new run's folder and lets `runs/NAME/latest` point to it.
+
+        Raises:
+            InputError: The folder already holds a run.
+        """
+        if (chosen := os.environ.get(_CHOSEN)) is not None:
+            return cls(Path(chosen))
+        path = Path(folder) if folder else RUNS / name / time.strftime("%Y-%m-%d_%H-%M-%S")
+        if (path / "config.yaml").exists():
+            raise InputError(
+                f"run.dir={path} already holds a run; go on with resume={path}, or name a new folder"
+            )
+        path.mkdir(parents=True, exist_ok=True)
+        os.environ[_CHOSEN] = str(path)
+        latest = RUNS / name / "latest"
+        latest.parent.mkdir(parents=True, exist_ok=True)
+        pointer = latest.with_name(".latest.tmp")
+        pointer.unlink(missing_ok=True)
+        pointer.symlink_to(path.resolve(), target_is_directory=True)
+        os.replace(pointer, latest)
+        return cls(path)
+
+    @classmethod
+    def existing(cls, folder: Path) -> RunDir:
+        """The folder of a run that can be continued.
+
+        Raises:
+            InputError: There is no such run, or it saved nothing.
+        """
+        run = cls(folder.resolve())
+        for path in (run.config, run.last_checkpoint):
+            if not path.is_file():
+                raise InputError(f"resume={folder}: {path} is missing, so there is nothing to resume")
+        return run
+
+    def stage(self, name: str) -> RunDir:
+        """The folder of a stage inside this run."""
+        folder = self.folder / name
+        folder.mkdir(parents=True, exist_ok=True)
+        return RunDir(folder)
+
+    @property
+    def groups(self) -> set[str]:
+        """Names of the configuration groups."""
+        return {path.name for path in CONFIGS.iterdir() if path.is_dir()}
+
+    def save_config(self, config: DictConfig, overrides: list[str]) -> None:
+        """Writes the resolved configuration and the command that gave it."""
+        OmegaConf.save(config, self.config)
+        self.command.write_text(" ".join(overrides) + "\n", encoding="utf-8")
+
+    def load_config(self) -> DictConfig:
+        """The saved configuration.
+
+        Raises:
+            InputError: It cannot be read.
+        """
+        try:
+            return OmegaConf.load(self.config)  # type: ignore[return-value]
+        except (OSError, OmegaConfBaseException) as error:
+            raise InputError(f"{self.config} cannot be read ({error})") from error

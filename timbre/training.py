@@ -1,0 +1,248 @@
+"""A training run from its configuration to its report."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shlex
+import sys
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import lightning
+import torch
+from lightning.pytorch.loggers import Logger, TensorBoardLogger
+from omegaconf import DictConfig, OmegaConf
+
+from data.datamodule import VoiceDataModule
+from data.errors import InputError
+from timbre.bundle import Bundle, find_bundle, load_bundle, mean_embedding, save_bundle
+from timbre.callbacks.control import Control
+from timbre.callbacks.logging import ScalarLogger
+from timbre.callbacks.progress import ProgressDisplay
+from timbre.callbacks.saver import AtomicCheckpointIO, Saver
+from timbre.callbacks.validation import Validation
+from timbre.commands import INTERRUPTED, TERMINATED
+from timbre.config import RunConfig, parse
+from timbre.devices import Placement, place
+from timbre.metrics import MetricsFile, read_metrics
+from timbre.module import VoiceCloner
+from timbre.networks import Networks, fitted
+from timbre.report import write_report
+from timbre.rundir import RunDir
+from timbre.tokens import Tokenizing, measure_prior
+
+_LOG = logging.getLogger(__name__)
+
+
+def train(composed: DictConfig, overrides: list[str]) -> int:
+    """Runs the training that a composed configuration describes.
+
+    Args:
+        composed: `configs/train.yaml` with everything overridden.
+        overrides: The words of the command line, to be kept with the run.
+
+    Returns:
+        Exit code: 0, 130 after Ctrl-C, 143 after SIGTERM.
+
+    Raises:
+        InputError: The configuration or the data cannot be used.
+    """
+    config, run = open_run(composed, overrides)
+    placement = place(config.trainer)
+    if config.trainer.threads is not None:
+        torch.set_num_threads(config.trainer.threads)
+    _LOG.info("run %s on %s", run.folder, placement.reason)
+    lightning.seed_everything(config.train.seed, verbose=False)
+    networks = initial_networks(config)
+    if needs_tokens(config) and not networks.can_tokenize:
+        signal = train_tokenizer(config, placement, networks, run)
+        if signal is not None:
+            return _leave(signal, run)
+    signal = fit(config, placement, networks, run, resume=config.resume is not None)
+    return 0 if signal is None else _leave(signal, run)
+
+
+def open_run(composed: DictConfig, overrides: list[str]) -> tuple[RunConfig, RunDir]:
+    """The checked configuration and the run's folder, new or continued.
+
+    A resumed run takes its saved configuration; what the command line says beside `resume=` is
+    changed in it.
+    """
+    if composed.get("resume"):
+        run = RunDir.existing(Path(composed.resume))
+        changes = [word for word in overrides if "=" in word and not word.startswith("resume=")]
+        groups = [w for w in changes if w.lstrip("+~").split("=")[0] in run.groups]
+        if groups:
+            raise InputError(
+                f"resume={composed.resume}: {groups[0]} would replace a whole group of the run's "
+                "configuration; change single keys, or start a new run with init=RUN/voice"
+            )
+        saved = OmegaConf.merge(
+            run.load_config(), OmegaConf.from_dotlist(changes), {"resume": str(run.folder)}
+        )
+        config = parse(RunConfig, saved)  # type: ignore[arg-type]
+    else:
+        config = parse(RunConfig, composed)
+        run = RunDir.create(config.run.dir, config.data.name)
+    run.save_config(OmegaConf.create(asdict(config)), overrides)
+    return config, run
+
+
+def needs_tokens(config: RunConfig) -> bool:
+    """Whether GPT or SoVITS are trained, which learn from semantic tokens."""
+    return bool({"gpt", "sovits"} & set(config.train.modules))
+
+
+def initial_networks(config: RunConfig) -> Networks:
+    """The networks that the run starts from: fresh, or those of a bundle.
+
+    Raises:
+        InputError: The bundle has another audio geometry or other sizes.
+    """
+    if config.init == "none" or config.resume is not None:
+        return Networks(config.model, config.audio)
+    bundle = load_bundle(find_bundle(config.init))
+    if bundle.audio != config.audio:
+        raise InputError(
+            f"init={config.init} was trained on {bundle.audio}, this run wants {config.audio}; "
+            "choose the bundle's audio group, or init=none"
+        )
+    if bundle.networks.config.gpt != fitted(config.model, config.audio).gpt:
+        raise InputError(
+            f"init={config.init} is a {bundle.networks.config.name!r} model, this run wants "
+            f"{config.model.name!r}; choose model={bundle.networks.config.name}, or init=none"
+        )
+    return bundle.networks
+
+
+def train_tokenizer(
+    config: RunConfig, placement: Placement, networks: Networks, run: RunDir
+) -> int | None:
+    """First stage of a run from nothing: tokens must mean something before GPT learns them."""
+    updates = config.train.tokenizer_updates
+    _LOG.info("no tokenizer yet: training one on %s for %d updates", config.data.name, updates)
+    stage = replace(
+        config,
+        train=replace(
+            config.train, modules=["tokenizer"], updates=updates, minutes=None, average_decay=None
+        ),
+        schedule=replace(config.schedule, updates=updates),
+        data=replace(config.data, with_audio=False),
+    )
+    return fit(stage, placement, networks, run.stage("tokenizer"), resume=False)
+
+
+def fit(
+    config: RunConfig, placement: Placement, networks: Networks, run: RunDir, resume: bool
+) -> int | None:
+    """Trains `networks` in place and leaves the run's files.
+
+    Returns:
+        The signal that ended the run early, or None.
+    """
+    checkpoint = AtomicCheckpointIO().load_checkpoint(run.last_checkpoint) if resume else None
+    if checkpoint is not None:
+        restore_networks(networks, checkpoint)
+    data = datamodule(config, networks)
+    data.setup()
+    module = VoiceCloner(config, len(data.speakers), networks)
+    if checkpoint is not None:
+        module.resume(checkpoint)
+        data.update = module.update
+        _LOG.info("resuming at update %d", module.update)
+    control = Control()
+    saver = Saver(run.checkpoints, config.train.save_updates)
+    scalars = ScalarLogger(MetricsFile(run.metrics, module.update), config.train.log_updates)
+    validation = Validation(data, scalars, saver, run.samples)
+    trainer = lightning.Trainer(
+        accelerator=placement.accelerator,
+        precision=placement.precision,  # type: ignore[arg-type]
+        devices=config.trainer.devices,
+        strategy=_strategy(config),
+        max_epochs=1,
+        logger=_loggers(config, run),
+        # The order matters: stop, then log, then judge, then save what all of them know.
+        callbacks=[control, scalars, validation, ProgressDisplay(scalars, config.run.progress), saver],
+        plugins=[AtomicCheckpointIO()],
+        default_root_dir=run.folder,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+        limit_val_batches=0,
+        use_distributed_sampler=False,
+    )
+    trainer.fit(module, train_dataloaders=data.train_dataloader())
+    if trainer.is_global_zero:
+        finish(config, module, data, run)
+    return control.received
+
+
+def finish(config: RunConfig, module: VoiceCloner, data: VoiceDataModule, run: RunDir) -> None:
+    """Writes the voice bundle, the curves and the report."""
+    networks = module.judged_networks
+    if "tokenizer" in config.train.modules:
+        measure_prior(networks, data)
+        module.networks.alignment_prior.copy_(networks.alignment_prior)
+    embeddings = [
+        mean_embedding(networks, data.recordings_of(speaker)) for speaker in data.speakers
+    ]
+    bundle = Bundle(
+        networks=networks,
+        audio=config.audio,
+        speakers=list(data.speakers),
+        embeddings=torch.cat(embeddings).cpu(),
+        name=config.data.name,
+        language=config.data.language,
+        about={
+            "updates": module.update,
+            "minutes": round(module.minutes, 2),
+            "init": config.init,
+            "modules": list(config.train.modules),
+        },
+    )
+    save_bundle(run.voice, bundle)
+    write_report(run, config, read_metrics(run.metrics), networks.parameter_counts())
+    _LOG.info("voice: %s   report: %s", run.voice, run.report)
+
+
+def datamodule(config: RunConfig, networks: Networks) -> VoiceDataModule:
+    """The data of a run, with tokens where these are trained on."""
+    needs_audio = "vocoder" in config.train.modules
+    data = replace(config.data, with_audio=config.data.with_audio and needs_audio)
+    cache = Path(config.run.cache)
+    if not needs_tokens(config):
+        return VoiceDataModule(data, config.audio, cache)
+    tokenizing = Tokenizing(networks, config.audio, torch.device("cpu"))
+    return VoiceDataModule(data, config.audio, cache, tokenizing, tokenizing.fingerprint)
+
+
+def restore_networks(networks: Networks, checkpoint: dict[str, Any]) -> None:
+    """Loads a run's networks out of its checkpoint; tokens are made before the module is."""
+    prefix = "networks."
+    state = checkpoint["state_dict"]
+    networks.load_state_dict(
+        {name.removeprefix(prefix): t for name, t in state.items() if name.startswith(prefix)}
+    )
+
+
+def _strategy(config: RunConfig) -> str:
+    if config.trainer.strategy == "ddp" or config.trainer.devices > 1:
+        # The discriminators' and the generators' backward each leave the other's parameters out.
+        return "ddp_find_unused_parameters_true"
+    return config.trainer.strategy
+
+
+def _loggers(config: RunConfig, run: RunDir) -> list[Logger]:
+    if not config.logger.tensorboard:
+        return []
+    return [TensorBoardLogger(run.folder, name="", version="tensorboard")]
+
+
+def _leave(signal: int, run: RunDir) -> int:
+    """Says how to go on, and returns the exit code of an interrupted run."""
+    command = f"python {shlex.quote(sys.argv[0])} resume={shlex.quote(str(run.folder))}"
+    _LOG.info("stopped and saved; go on with: %s", command)
+    return INTERRUPTED if signal == 2 else TERMINATED

@@ -1,0 +1,1 @@
+"""Mel spectrogram to waveform: generators behind one interface, and waveform discriminators."""
