@@ -65,8 +65,8 @@ class DataConfig:
     length_jitter: float = 0.05
     """How far an utterance may move in the order by length that batches are cut from, as a share
     of all utterances: more of it mixes batches better and pads more."""
-    reference_seconds: tuple[float, float] = (2.0, 4.0)
-    """Shortest and longest reference."""
+    reference_seconds: list[float] = field(default_factory=lambda: [2.0, 4.0])
+    """Shortest and longest reference; a list, since that is what Hydra makes of a tuple."""
     with_audio: bool = True
     """Whether batches hold waveforms; without, loading is faster."""
     train_items: int = 0
@@ -102,11 +102,11 @@ class DataConfig:
             raise ValueError(
                 f"data.length_jitter is {self.length_jitter}; give a share from 0 to 1"
             )
-        shortest, longest = self.reference_seconds
-        if not 0 < shortest <= longest:
+        reference = self.reference_seconds
+        if len(reference) != 2 or not 0 < reference[0] <= reference[1]:
             raise ValueError(
-                f"data.reference_seconds is ({shortest}, {longest}); give the shortest and the "
-                "longest length in seconds, in this order"
+                f"data.reference_seconds is {reference}; give the shortest and the longest length "
+                "in seconds, in this order"
             )
 
 
@@ -295,8 +295,9 @@ class VoiceDataModule(LightningDataModule):
     def _dataset(
         self, sources: list[Source], split: str, augment: AugmentConfig | None, seed: int
     ) -> VoiceDataset:
+        shortest, longest = self.config.reference_seconds
         config = ExampleConfig(
-            reference_seconds=self.config.reference_seconds,
+            reference_seconds=(shortest, longest),
             with_audio=self.config.with_audio,
             augment=augment,
             seed=seed,

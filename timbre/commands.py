@@ -27,10 +27,11 @@ VOICES = Path("voices")
 def compose(config_name: str, overrides: list[str]) -> DictConfig:
     """Composes `configs/<config_name>.yaml` with overrides such as `data=myvoice train.updates=10`.
 
-    Prepared voices (`voices/data/NAME.yaml`) are on the search path, so `data=NAME` finds them.
+    Prepared voices (`voices/data/NAME.yaml`) are on the search path, so `data=NAME` finds them. Any
+    key may be set here; the command's schema then refuses those that do not exist.
 
     Raises:
-        InputError: An override names a group, an option or a key that does not exist.
+        InputError: An override is malformed, or names an option that its group does not have.
     """
     from hydra import compose as hydra_compose
     from hydra import initialize_config_dir
@@ -40,13 +41,20 @@ def compose(config_name: str, overrides: list[str]) -> DictConfig:
     search = [f"hydra.searchpath=[file://{VOICES.resolve()}]"] if VOICES.is_dir() else []
     try:
         with initialize_config_dir(str(CONFIGS), version_base="1.3"):
-            return hydra_compose(config_name, overrides=[*search, *overrides])
+            words = [_forced(word) for word in overrides]
+            return hydra_compose(config_name, overrides=[*search, *words])
     except (HydraException, OmegaConfBaseException) as error:
-        reason = " ".join(str(error).split()).replace("To append to your config use", "Not")
         raise InputError(
-            f"configuration: {reason.split(' Not ')[0]}\n"
+            f"configuration: {' '.join(str(error).split())}\n"
             f"See `--help` for groups and options, configs/{config_name}.yaml for the keys."
         ) from error
+
+
+def _forced(word: str) -> str:
+    """`key=value` as `++key=value`, which Hydra accepts for keys that no YAML file mentions."""
+    key = word.partition("=")[0]
+    is_group = (CONFIGS / key).is_dir() or (VOICES / key).is_dir()
+    return word if is_group or not key[:1].isalpha() else f"++{word}"
 
 
 def usage(config_name: str, description: str) -> str:

@@ -31,7 +31,7 @@ def module_of(voice, tmp_path):
             "manifest": str(voice),
             "max_frames": 500,
             "max_items": 5,
-            "reference_seconds": (0.2, 0.4),
+            "reference_seconds": [0.2, 0.4],
             "workers": 0,
             "augment": AugmentConfig(noise_probability=0.5),
         }
@@ -212,7 +212,7 @@ def test_users_mistakes_are_explained(module_of, make_voice):
         {"workers": -1},
         {"seed": -1},
         {"length_jitter": 2.0},
-        {"reference_seconds": (4.0, 2.0)},
+        {"reference_seconds": [4.0, 2.0]},
     ],
 )
 def test_impossible_configs_are_refused(wrong):
@@ -224,7 +224,7 @@ def test_config_is_a_hydra_schema():
     schema = OmegaConf.structured(DataConfig(manifest="m"))
     merged = OmegaConf.merge(schema, {"max_items": 3, "reference_seconds": [1, 3]})
     config = OmegaConf.to_object(merged)
-    assert config == DataConfig(manifest="m", max_items=3, reference_seconds=(1.0, 3.0))
+    assert config == DataConfig(manifest="m", max_items=3, reference_seconds=[1.0, 3.0])
     with pytest.raises(ConfigKeyError):
         OmegaConf.merge(schema, {"max_item": 3})
     with pytest.raises(ValueError, match=r"data\.replay\.fraction"):

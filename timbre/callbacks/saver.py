@@ -92,9 +92,9 @@ class Saver(lightning.Callback):
     def save(self, trainer: lightning.Trainer, module: VoiceCloner) -> None:
         """Writes `last.ckpt`, once per update."""
         if self._saved_at != module.update:
-            trainer.save_checkpoint(self.last)
+            trainer.save_checkpoint(self.last, weights_only=False)
             self._saved_at = module.update
 
     def save_best(self, trainer: lightning.Trainer) -> None:
         """Writes `best.ckpt`; the validation says when."""
-        trainer.save_checkpoint(self.best)
+        trainer.save_checkpoint(self.best, weights_only=False)
