@@ -29,7 +29,7 @@ class ModelConfig:
     tokenizer: TokenizerConfig = field(default_factory=lambda: TokenizerConfig(len(SYMBOLS)))
     """Semantic tokenizer."""
     gpt: GPTConfig = field(
-        default_factory=lambda: GPTConfig(len(SYMBOLS), tuple(MARK_SIZES.values()))
+        default_factory=lambda: GPTConfig(len(SYMBOLS), list(MARK_SIZES.values()))
     )
     """Semantic encoder."""
     speaker_encoder: SpeakerEncoderConfig = field(default_factory=SpeakerEncoderConfig)
@@ -58,7 +58,7 @@ def fitted(config: ModelConfig, audio: AudioConfig) -> ModelConfig:
     gpt = replace(
         config.gpt,
         symbols=len(SYMBOLS),
-        mark_sizes=tuple(MARK_SIZES.values()),
+        mark_sizes=list(MARK_SIZES.values()),
         codes=math.prod(tokenizer.fsq_levels),
         speaker_channels=config.speaker_encoder.speaker_channels,
     )

@@ -42,9 +42,6 @@ class WaveDiscriminatorConfig:
     """Channels of every layer of a spectrogram discriminator."""
 
     def __post_init__(self) -> None:
-        for name in ("periods", "fft_samples"):
-            # OmegaConf hands over lists.
-            object.__setattr__(self, name, tuple(getattr(self, name)))
         for name in ("period_width", "scale_width", "fft_width"):
             if getattr(self, name) <= 0:
                 raise ValueError(

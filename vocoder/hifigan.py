@@ -55,16 +55,12 @@ class HiFiGANConfig:
     """Factors, even, whose product is the hop; empty: the paper's, which make 256 samples."""
 
     def __post_init__(self) -> None:
-        # OmegaConf hands over lists.
-        object.__setattr__(self, "upsample_rates", tuple(self.upsample_rates))
         if self.variant not in HIFIGAN_VARIANTS:
             raise ValueError(
                 f"hifigan.variant is {self.variant!r}; use one of {', '.join(HIFIGAN_VARIANTS)}"
             )
         if any(rate < 2 or rate % 2 for rate in self.upsample_rates):
-            raise ValueError(
-                f"hifigan.upsample_rates is {self.upsample_rates}; give even factors"
-            )
+            raise ValueError(f"hifigan.upsample_rates is {self.upsample_rates}; give even factors")
 
 
 class ResidualBlock(nn.Module):

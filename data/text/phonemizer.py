@@ -1,7 +1,7 @@
 """What a language's phonemizer must do, and the types it answers with."""
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 
 @dataclass(frozen=True)
@@ -22,6 +22,7 @@ class SpokenWord:
     phones: tuple[Phone, ...]
 
 
+@runtime_checkable
 class Phonemizer(Protocol):
     """Words and phones of one language (or of one of its accents)."""
 

@@ -52,11 +52,11 @@ def test_second_derivatives_reach_every_weight(discriminator: WaveDiscriminator)
 
 
 def test_learns_to_tell_pulses_from_noise(discriminator: WaveDiscriminator) -> None:
-    optimizer = torch.optim.AdamW(discriminator.parameters(), lr=1e-2)
+    optimizer = torch.optim.AdamW(discriminator.parameters(), lr=3e-3)
     pulses = torch.zeros(2, 2048)
     pulses[:, ::100] = 1.0
     losses = []
-    for _ in range(20):
+    for _ in range(25):
         noise = torch.randn(2, 2048) * 0.1
         real = pulses.roll(len(losses) * 7, 1) + 1e-3 * noise
         loss = discriminator_loss(discriminator(real), discriminator(noise))
