@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
@@ -20,6 +21,8 @@ from data.mel import AudioConfig
 from data.text.symbols import SYMBOL_TABLE_VERSION, SYMBOLS
 from timbre.config import parse
 from timbre.networks import ModelConfig, Networks
+
+_LOG = logging.getLogger(__name__)
 
 FORMAT = 1
 """Raised when old bundles need a named function of this module to be read."""
@@ -118,9 +121,7 @@ def load_bundle(folder: Path) -> Bundle:
     )
 
 
-def load_weights(
-    networks: Networks, tensors: dict[str, Tensor], symbols: int, where: str
-) -> None:
+def load_weights(networks: Networks, tensors: dict[str, Tensor], symbols: int, where: str) -> None:
     """Loads weights into networks, growing what depends on the symbol table.
 
     Raises:
@@ -132,6 +133,48 @@ def load_weights(
     except RuntimeError as error:
         reason = " ".join(str(error).split())[:300]
         raise InputError(f"{where}: the weights do not fit the model ({reason})") from error
+
+
+def take_modules(networks: Networks, bundle: Bundle, names: list[str], audio: AudioConfig) -> None:
+    """Copies the named modules' weights from a bundle; what the bundle lacks stays fresh.
+
+    A decoder of another kind thus starts with the trunk that both kinds share.
+
+    Args:
+        networks: Copied into.
+        bundle: Copied from.
+        names: Modules (`tokenizer` brings its alignment prior along).
+        audio: What the networks hear; must be the bundle's.
+
+    Raises:
+        InputError: The bundle was made for other audio, or for other sizes.
+    """
+    if bundle.audio != audio:
+        raise InputError(
+            f"bundle {bundle.name!r} was trained on {bundle.audio}, this run wants {audio}; "
+            "choose the bundle's audio group, or init=none"
+        )
+    prefixes = tuple(f"{name}." for name in names)
+    if "tokenizer" in names:
+        prefixes += ("alignment_prior",)
+    present = networks.state_dict()
+    found = {n: t for n, t in bundle.networks.state_dict().items() if n.startswith(prefixes)}
+    for name, tensor in found.items():
+        if name in present and present[name].shape != tensor.shape:
+            raise InputError(
+                f"bundle {bundle.name!r} is a {bundle.networks.config.name!r} model and does not fit "
+                f"this run's sizes ({name} is {tuple(tensor.shape)}, not "
+                f"{tuple(present[name].shape)}); choose model={bundle.networks.config.name}, or "
+                "init=none"
+            )
+    kept = {name: tensor for name, tensor in found.items() if name in present}
+    networks.load_state_dict(kept, strict=False)
+    fresh = sorted(
+        {n.rpartition(".")[0] for n in present if n.startswith(prefixes)}
+        - {n.rpartition(".")[0] for n in kept}
+    )
+    if fresh:
+        _LOG.info("not in bundle %r, so untrained: %s", bundle.name, ", ".join(fresh[:5]))
 
 
 def grow_symbol_table(

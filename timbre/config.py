@@ -137,9 +137,17 @@ class RunConfig:
     run: RunDirConfig = field(default_factory=RunDirConfig)
     """Where files go."""
     init: str = "base"
-    """base, none, or the path of a bundle to start from."""
+    """base, none, or the bundle whose weights to start from."""
+    init_parts: dict[str, str] = field(default_factory=dict)
+    """Modules that start from elsewhere than `init`, e.g. `init_parts.vocoder=PATH`."""
     resume: str | None = None
     """Folder of a run to continue."""
+
+    def __post_init__(self) -> None:
+        if unknown := sorted(set(self.init_parts) - set(MODULES)):
+            raise ValueError(
+                f"init_parts: no module {unknown[0]!r}; there are {', '.join(MODULES)}"
+            )
 
 
 def parse(schema: type[Schema], config: DictConfig) -> Schema:

@@ -17,7 +17,14 @@ from omegaconf import DictConfig, OmegaConf
 
 from data.datamodule import VoiceDataModule
 from data.errors import InputError
-from timbre.bundle import Bundle, find_bundle, load_bundle, mean_embedding, save_bundle
+from timbre.bundle import (
+    Bundle,
+    find_bundle,
+    load_bundle,
+    mean_embedding,
+    save_bundle,
+    take_modules,
+)
 from timbre.callbacks.control import Control
 from timbre.callbacks.logging import ScalarLogger
 from timbre.callbacks.progress import ProgressDisplay
@@ -28,7 +35,8 @@ from timbre.config import RunConfig, parse
 from timbre.devices import Placement, place
 from timbre.metrics import MetricsFile, read_metrics
 from timbre.module import VoiceCloner
-from timbre.networks import Networks, fitted
+from timbre.networks import Networks
+from timbre.objective import MODULES
 from timbre.report import write_report
 from timbre.rundir import RunDir
 from timbre.tokens import Tokenizing, measure_prior
@@ -96,25 +104,20 @@ def needs_tokens(config: RunConfig) -> bool:
 
 
 def initial_networks(config: RunConfig) -> Networks:
-    """The networks that the run starts from: fresh, or those of a bundle.
+    """The networks that the run starts from: fresh, or with the weights of bundles.
 
     Raises:
-        InputError: The bundle has another audio geometry or other sizes.
+        InputError: A bundle has another audio geometry or other sizes.
     """
-    if config.init == "none" or config.resume is not None:
-        return Networks(config.model, config.audio)
-    bundle = load_bundle(find_bundle(config.init))
-    if bundle.audio != config.audio:
-        raise InputError(
-            f"init={config.init} was trained on {bundle.audio}, this run wants {config.audio}; "
-            "choose the bundle's audio group, or init=none"
-        )
-    if bundle.networks.config.gpt != fitted(config.model, config.audio).gpt:
-        raise InputError(
-            f"init={config.init} is a {bundle.networks.config.name!r} model, this run wants "
-            f"{config.model.name!r}; choose model={bundle.networks.config.name}, or init=none"
-        )
-    return bundle.networks
+    networks = Networks(config.model, config.audio)
+    if config.resume is not None:
+        return networks
+    sources = {name: config.init for name in MODULES} | config.init_parts
+    for source in dict.fromkeys(sources.values()):
+        if source != "none":
+            names = [name for name in MODULES if sources[name] == source]
+            take_modules(networks, load_bundle(find_bundle(source)), names, config.audio)
+    return networks
 
 
 def train_tokenizer(
@@ -164,7 +167,13 @@ def fit(
         max_epochs=1,
         logger=_loggers(config, run),
         # The order matters: stop, then log, then judge, then save what all of them know.
-        callbacks=[control, scalars, validation, ProgressDisplay(scalars, config.run.progress), saver],
+        callbacks=[
+            control,
+            scalars,
+            validation,
+            ProgressDisplay(scalars, config.run.progress),
+            saver,
+        ],
         plugins=[AtomicCheckpointIO()],
         default_root_dir=run.folder,
         enable_checkpointing=False,
