@@ -143,6 +143,8 @@ class ObjectiveConfig:
     """Length of the crops that the mel discriminators see."""
     wave_segment_frames: int = 48
     """Length of the crops that the vocoder is trained on (48 frames = 12288 samples)."""
+    vocoder_gain_db: tuple[float, float] = (-14.0, 3.0)
+    """Range of the random gain that the vocoder's crops are trained at."""
     vocoder_input: str = "target"
     """Mel the vocoder trains on: `target` (the recording's) or `predicted` (the decoder's)."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
 import torch
@@ -109,12 +110,12 @@ class AcousticTerms:
             ValueError: The batch has no tokens.
         """
         if batch.tokens is None or batch.token_lengths is None or batch.durations is None:
-            raise ValueError("the batch has no tokens: the datamodule was set up without TokenStore")
+            raise ValueError(
+                "the batch has no tokens: the datamodule was set up without TokenStore"
+            )
         channels = networks.gpt.config.speaker_channels
         noise = draw.normal(len(batch.ids), channels) if sample else None
-        posterior = networks.sovits.speaker_encoder(
-            batch.reference, batch.reference_lengths, noise
-        )
+        posterior = networks.sovits.speaker_encoder(batch.reference, batch.reference_lengths, noise)
         gpt = networks.gpt(
             batch.phonemes,
             batch.marks,
@@ -167,6 +168,7 @@ class VocoderTerms(nn.Module):
         super().__init__()
         self.config = config.objective
         self.hop_samples = config.audio.hop_samples
+        self.floor = config.audio.floor
         self.mel_distance = MultiScaleMelLoss(config.audio.sample_rate_hz)
         self.stft_distance = MultiResolutionStftLoss()
 
@@ -188,9 +190,11 @@ class VocoderTerms(nn.Module):
         starts = random_starts(batch.mel_lengths, size, mel.shape[2], draw)
         mel = segments(mel, starts, size)
         f0 = segments(batch.f0[:, None], starts, size)[:, 0]
-        real = segments(
-            batch.audio[:, None], starts * self.hop_samples, size * self.hop_samples
-        )[:, 0]
+        real = segments(batch.audio[:, None], starts * self.hop_samples, size * self.hop_samples)[
+            :, 0
+        ]
+        if networks.vocoder.training:
+            mel, real = self._at_random_gain(mel, real, draw)
         fake = networks.vocoder(mel, f0).float()
         lengths = (batch.mel_lengths - starts).clamp(max=size)
         terms = {
@@ -199,6 +203,13 @@ class VocoderTerms(nn.Module):
             **networks.vocoder.auxiliary_losses(mel, f0, lengths),
         }
         return ModuleTerms(terms, crops=Crops(real, fake))
+
+    def _at_random_gain(self, mel: Tensor, audio: Tensor, draw: Draw) -> tuple[Tensor, Tensor]:
+        """The same crops softer or louder: a vocoder must not know how loud its corpus was."""
+        low, high = self.config.vocoder_gain_db
+        log_gain = (low + (high - low) * draw.uniform(len(mel))) * math.log(10) / 20
+        mel = (mel + log_gain[:, None, None]).clamp(min=math.log(self.floor))
+        return mel, audio * log_gain.exp()[:, None]
 
 
 def random_starts(lengths: Tensor, size: int, frames: int, draw: Draw) -> Tensor:
