@@ -62,9 +62,7 @@ class VoiceCloner(lightning.LightningModule):
         networks: The networks to train, in place; None: fresh ones.
     """
 
-    def __init__(
-        self, config: RunConfig, speakers: int, networks: Networks | None = None
-    ) -> None:
+    def __init__(self, config: RunConfig, speakers: int, networks: Networks | None = None) -> None:
         super().__init__()
         self.automatic_optimization = False
         self.config = config
@@ -92,7 +90,7 @@ class VoiceCloner(lightning.LightningModule):
             module.requires_grad_(name in config.train.modules)
         decay = config.train.average_decay
         self.average = (
-            AveragedModel(self.networks, multi_avg_fn=warmed_average(decay), use_buffers=True)
+            AveragedModel(self.networks, multi_avg_fn=warmed_average(decay))
             if decay is not None
             else None
         )

@@ -183,7 +183,7 @@ def fit(
         limit_val_batches=0,
         use_distributed_sampler=False,
     )
-    trainer.fit(module, train_dataloaders=data.train_dataloader())
+    trainer.fit(module, datamodule=data)
     if trainer.is_global_zero:
         finish(config, module, data, run)
     return control.received
