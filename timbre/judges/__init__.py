@@ -1,0 +1,1 @@
+"""Judges: what a voice says, whose it sounds like and how well, one judge a file."""

@@ -1,0 +1,72 @@
+"""Recordings of a speaker as judges hear them: from a manifest, a folder or a single file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+
+from data.audio import read
+from data.errors import InputError
+from data.manifest import Utterance, read_manifest
+from data.text.frontend import TextFrontend
+from timbre.judges.clip import Clip
+
+Item = TypeVar("Item")
+
+AUDIO_ENDINGS = (".wav", ".flac", ".ogg", ".opus", ".mp3", ".m4a")
+
+
+def read_recordings(
+    path: Path, sample_rate_hz: int, frontend: TextFrontend, split: str, limit: int
+) -> list[Clip]:
+    """Reads a speaker's recordings, with their texts where there is a manifest.
+
+    Args:
+        path: A manifest (.jsonl), a folder that holds `manifest.jsonl` or else audio files, or an
+            audio file.
+        sample_rate_hz: Wanted sample rate.
+        frontend: Phonemizes the texts.
+        split: Of a manifest with both splits, the one that is read.
+        limit: At most so many, taken evenly.
+
+    Raises:
+        InputError: There is nothing to read, or something cannot be read.
+    """
+    if (path / "manifest.jsonl").is_file():
+        path = path / "manifest.jsonl"
+    if path.suffix == ".jsonl":
+        rows = _of_split(read_manifest(path), split)
+        return [_clip(row, sample_rate_hz, frontend) for row in _evenly(rows, limit)]
+    files = [path] if path.is_file() else sorted(path.glob("**/*"))
+    files = [file for file in files if file.suffix.lower() in AUDIO_ENDINGS]
+    if not files:
+        raise InputError(
+            f"{path}: no recordings there; give a manifest (.jsonl), a folder with audio files "
+            f"({', '.join(AUDIO_ENDINGS)}), or one such file"
+        )
+    return [
+        Clip(file.stem, read(file, sample_rate_hz), sample_rate_hz, recording=str(file))
+        for file in _evenly(files, limit)
+    ]
+
+
+def _of_split(rows: list[Utterance], split: str) -> list[Utterance]:
+    return [row for row in rows if row.split == split] or rows
+
+
+def _clip(row: Utterance, sample_rate_hz: int, frontend: TextFrontend) -> Clip:
+    return Clip(
+        name=row.id,
+        audio=read(row.audio, sample_rate_hz),
+        sample_rate_hz=sample_rate_hz,
+        text=row.text,
+        phonemes=frontend(row.text),
+        recording=row.id,
+    )
+
+
+def _evenly(items: list[Item], limit: int) -> list[Item]:
+    chosen = np.linspace(0, len(items) - 1, min(limit, len(items)), dtype=int)
+    return [items[index] for index in np.unique(chosen)]
