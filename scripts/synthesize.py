@@ -1,13 +1,15 @@
 """Speak text with a trained voice.
 
-  python scripts/synthesize.py voice=runs/NAME/latest text="..." output=x.wav
-  python scripts/synthesize.py voice=NAME lines=sentences.txt output=DIR
-  python scripts/synthesize.py voice=base reference=someone.wav text="..." output=x.wav
+python scripts/synthesize.py voice=runs/NAME/latest text="..." output=x.wav
+python scripts/synthesize.py voice=NAME lines=sentences.txt output=DIR
+python scripts/synthesize.py voice=base reference=someone.wav text="..." output=x.wav
 """
 
 from omegaconf import DictConfig
 
 from timbre.commands import run
+
+TEXTS = ("voice", "text", "text_file", "lines", "output", "reference", "speaker")
 
 
 def main(config: DictConfig) -> None:
@@ -19,4 +21,4 @@ def main(config: DictConfig) -> None:
 
 
 if __name__ == "__main__":
-    run(main, "synthesize", __doc__)
+    run(main, "synthesize", __doc__, verbatim=TEXTS)

@@ -3,7 +3,7 @@
   python scripts/train.py data=NAME [init=base|none|PATH] [experiment=...] [any.key=value]
   python scripts/train.py resume=runs/NAME/latest [train.updates=N]
 
-Leaves runs/NAME/<time>/: the voice bundle, checkpoints, metrics.csv, TensorBoard, samples, report.md.
+Leaves runs/NAME/<time>/: voice bundle, checkpoints, metrics.csv, TensorBoard, samples, report.md.
 """
 
 import sys

@@ -105,8 +105,14 @@ def load_bundle(folder: Path) -> Bundle:
         tensors = load_file(folder / "model.safetensors")
     except (OSError, SafetensorError) as error:
         raise InputError(
-            f"{folder}/model.safetensors cannot be read ({error}); copy the bundle again or train anew"
+            f"{folder}/model.safetensors cannot be read ({error}); copy the bundle again or train "
+            "anew"
         ) from error
+    if _SPEAKERS not in tensors:
+        raise InputError(
+            f"{folder}/model.safetensors is not a voice's (it has no {_SPEAKERS}); copy the bundle "
+            "again or train anew"
+        )
     embeddings = tensors.pop(_SPEAKERS).float()
     networks = Networks(header.model, header.audio)
     load_weights(networks, tensors, header.symbols, str(folder))
@@ -162,8 +168,8 @@ def take_modules(networks: Networks, bundle: Bundle, names: list[str], audio: Au
     for name, tensor in found.items():
         if name in present and present[name].shape != tensor.shape:
             raise InputError(
-                f"bundle {bundle.name!r} is a {bundle.networks.config.name!r} model and does not fit "
-                f"this run's sizes ({name} is {tuple(tensor.shape)}, not "
+                f"bundle {bundle.name!r} is a {bundle.networks.config.name!r} model and does not "
+                f"fit this run's sizes ({name} is {tuple(tensor.shape)}, not "
                 f"{tuple(present[name].shape)}); choose model={bundle.networks.config.name}, or "
                 "init=none"
             )
@@ -244,12 +250,18 @@ def _read_header(folder: Path) -> _Header:
     path = folder / "config.json"
     try:
         header = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, json.JSONDecodeError) as error:
+    except (OSError, ValueError) as error:
         raise InputError(f"{path} cannot be read ({error}); is {folder} a bundle?") from error
-    if not isinstance(header, dict) or header.get("format", 0) > FORMAT:
-        raise InputError(
-            f"{path}: made by a newer Timbre (format {header.get('format')}); update Timbre"
-            if isinstance(header, dict)
-            else f"{path}: not a bundle's config"
-        )
-    return parse(_Header, OmegaConf.create(header))
+    if not isinstance(header, dict) or not isinstance(header.get("format"), int):
+        raise InputError(f"{path} is not a bundle's config (it has no format); copy it again")
+    newest = {"format": FORMAT, "symbol_table_version": SYMBOL_TABLE_VERSION}
+    for name, known in newest.items():
+        if header.get(name, known) > known:
+            raise InputError(
+                f"{path}: made by a newer Timbre ({name} {header[name]}, this one knows {known}); "
+                "update Timbre"
+            )
+    try:
+        return parse(_Header, OmegaConf.create(header))
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error

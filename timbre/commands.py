@@ -7,6 +7,7 @@ Exit codes: 0 ok, 2 the input is at fault (one message, no traceback), 1 a bug, 
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import sys
 from collections.abc import Callable
@@ -24,11 +25,17 @@ CONFIGS = Path(__file__).resolve().parent.parent / "configs"
 VOICES = Path("voices")
 
 
-def compose(config_name: str, overrides: list[str]) -> DictConfig:
+def compose(config_name: str, overrides: list[str], verbatim: tuple[str, ...] = ()) -> DictConfig:
     """Composes `configs/<config_name>.yaml` with overrides such as `data=myvoice train.updates=10`.
 
     Prepared voices (`voices/data/NAME.yaml`) are on the search path, so `data=NAME` finds them. Any
     key may be set here; the command's schema then refuses those that do not exist.
+
+    Args:
+        config_name: The file in `configs/`.
+        overrides: Words of the command line.
+        verbatim: Keys whose value is text as it stands, though to Hydra commas, brackets, `$` and
+            quotes mean something.
 
     Raises:
         InputError: An override is malformed, or names an option that its group does not have.
@@ -41,8 +48,15 @@ def compose(config_name: str, overrides: list[str]) -> DictConfig:
     search = [f"hydra.searchpath=[file://{VOICES.resolve()}]"] if VOICES.is_dir() else []
     try:
         with initialize_config_dir(str(CONFIGS), version_base="1.3"):
-            words = [_forced(word) for word in overrides]
-            return hydra_compose(config_name, overrides=[*search, *words])
+            split = [word.partition("=") for word in overrides]
+            texts = {key: text for key, equals, text in split if equals and key in verbatim}
+            words = [
+                _forced(key + equals + text) for key, equals, text in split if key not in texts
+            ]
+            config = hydra_compose(config_name, overrides=[*search, *words])
+            for key, text in texts.items():
+                config[key] = None if text == "null" else text.replace("${", "\\${")
+            return config
     except (HydraException, OmegaConfBaseException) as error:
         raise InputError(
             f"configuration: {' '.join(str(error).split())}\n"
@@ -69,22 +83,30 @@ def usage(config_name: str, description: str) -> str:
     return "\n".join(lines)
 
 
-def run(main: Callable[[DictConfig], int | None], config_name: str, description: str) -> None:
+def run(
+    main: Callable[[DictConfig], int | None],
+    config_name: str,
+    description: str,
+    verbatim: tuple[str, ...] = (),
+) -> None:
     """Runs one command: parse, compose, call `main(config)`, exit with the documented code.
 
     Args:
         main: The command; what it returns is the exit code (None: 0).
         config_name: The file in `configs/` that the command composes.
         description: The text of `--help`.
+        verbatim: Keys whose value is text as it stands (see `compose`).
     """
     words = sys.argv[1:]
     if any(word in {"-h", "--help"} for word in words):
         print(usage(config_name, description))
         sys.exit(0)
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    # Of several processes that train together, the first one speaks.
+    level = logging.INFO if os.environ.get("LOCAL_RANK", "0") == "0" else logging.WARNING
+    logging.basicConfig(level=level, format="%(message)s", stream=sys.stderr)
     signal.signal(signal.SIGTERM, _terminate)
     try:
-        code = main(compose(config_name, words))
+        code = main(compose(config_name, words, verbatim))
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         code = INPUT_AT_FAULT

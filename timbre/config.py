@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import re
 from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any, TypeVar, cast, get_args, get_origin, get_type_hints
 
@@ -55,6 +54,11 @@ class TrainConfig:
         if unknown or not self.modules:
             raise ValueError(
                 f"train.modules is {self.modules}; give one or more of {', '.join(MODULES)}"
+            )
+        if "tokenizer" in self.modules and {"gpt", "sovits"} & set(self.modules):
+            raise ValueError(
+                "train.modules: gpt and sovits learn the tokens of a finished tokenizer; train it "
+                "first (experiment=tokenizer), then start from its bundle"
             )
         if self.average_decay is not None and not 0 < self.average_decay < 1:
             raise ValueError(f"train.average_decay is {self.average_decay}; give 0 < decay < 1")
@@ -148,6 +152,13 @@ class RunConfig:
             raise ValueError(
                 f"init_parts: no module {unknown[0]!r}; there are {', '.join(MODULES)}"
             )
+        modules = set(self.train.modules)
+        predicted = self.objective.vocoder_input == "predicted" and "vocoder" in modules
+        if predicted and not {"gpt", "sovits"} & modules:
+            raise ValueError(
+                "objective.vocoder_input=predicted needs gpt or sovits among train.modules: only "
+                "then is a mel predicted"
+            )
 
 
 def parse(schema: type[Schema], config: DictConfig) -> Schema:
@@ -174,7 +185,7 @@ def parse(schema: type[Schema], config: DictConfig) -> Schema:
 
 def _build(kind: Any, value: Any) -> Any:
     """A value of the annotated type: dataclasses of mappings, and tuples, which OmegaConf lists."""
-    if is_dataclass(kind):
+    if isinstance(kind, type) and is_dataclass(kind):
         hints = get_type_hints(kind)
         return kind(**{name: _build(hints[name], item) for name, item in value.items()})
     if get_origin(kind) is tuple and isinstance(value, list):
@@ -204,10 +215,10 @@ def _unknown_key(schema: type, error: ConfigKeyError) -> str:
 
 def _section(schema: Any, path: str) -> Any:
     """The dataclass at a dotted path of the schema (the deepest one that is a dataclass)."""
-    current = schema()
-    for name in re.split(r"\.", path) if path else []:
-        following = getattr(current, name, None)
+    current = schema
+    for name in path.split(".") if path else []:
+        following = get_type_hints(current).get(name)
         if not is_dataclass(following):
             break
         current = following
-    return type(current)
+    return current

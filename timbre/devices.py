@@ -42,8 +42,8 @@ def place(config: TrainerConfig) -> Placement:
     has_gpu = torch.cuda.is_available()
     if config.accelerator in ("gpu", "cuda") and not has_gpu:
         raise InputError(
-            "trainer.accelerator=gpu, but torch sees no CUDA device here; use trainer=cpu, or check "
-            "the driver with nvidia-smi"
+            "trainer.accelerator=gpu, but torch sees no CUDA device here; use trainer=cpu, or "
+            "check the driver with nvidia-smi"
         )
     on_gpu = has_gpu and config.accelerator in ("auto", "gpu", "cuda")
     accelerator = config.accelerator

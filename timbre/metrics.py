@@ -10,8 +10,8 @@ from pathlib import Path
 class MetricsFile:
     """Appends rows to a CSV file whose columns may grow.
 
-    A new column rewrites the file (atomically); otherwise a row is appended and flushed, so that a
-    killed run keeps all it logged.
+    A new column rewrites the file (atomically), as does the first row; otherwise a row is appended
+    and flushed, so that a killed run keeps all it logged.
 
     Args:
         path: The file; an existing one is continued.
@@ -23,18 +23,17 @@ class MetricsFile:
         self.rows = [row for row in read_metrics(path) if row["update"] <= update]
         self.columns = ["update"]
         self._grow(self.rows)
-        self._rewrite()
+        self._is_current = False
 
     def write(self, update: int, values: dict[str, float]) -> None:
         """Adds values to the row of `update`, which is the last row or a new one."""
-        if self.rows and self.rows[-1]["update"] == update:
-            self.rows[-1] |= values
-            self._grow(self.rows[-1:])
-            self._rewrite()
-            return
-        row = {"update": float(update), **values}
-        self.rows.append(row)
-        if self._grow([row]):
+        is_new = not self.rows or self.rows[-1]["update"] != update
+        if is_new:
+            self.rows.append({"update": float(update)})
+        row = self.rows[-1]
+        row |= values
+        grown = self._grow([row])
+        if grown or not is_new or not self._is_current:
             self._rewrite()
             return
         with self.path.open("a", newline="", encoding="utf-8") as file:
@@ -56,6 +55,7 @@ class MetricsFile:
             writer.writerow(self.columns)
             writer.writerows(self._cells(row) for row in self.rows)
         os.replace(unfinished, self.path)
+        self._is_current = True
 
 
 def read_metrics(path: Path) -> list[dict[str, float]]:

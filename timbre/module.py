@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import math
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import lightning
 import torch
@@ -19,6 +19,7 @@ from torch import Tensor
 from torch.optim.swa_utils import AveragedModel
 
 from data.batch import Batch
+from data.errors import InputError
 from sovits.discriminator import MultiScaleMelDiscriminator
 from sovits.speaker_encoder import SpeakerClassifier
 from timbre.adversary import Adversary
@@ -49,7 +50,7 @@ class Outputs:
     """Real and generated waveforms `[batch, samples]`, for the waveform adversary."""
 
 
-class NonFiniteLossError(RuntimeError):
+class NonFiniteLossError(InputError):
     """Too many updates in a row had a loss or gradient that is not a number."""
 
 
@@ -71,7 +72,11 @@ class VoiceCloner(lightning.LightningModule):
         self.objective = Objective(config.objective)
         self.active = set(active_terms(config.train.modules))
         width = self.networks.config.speaker_encoder.speaker_channels
-        self.speaker_classifier = SpeakerClassifier(width, speakers) if speakers > 1 else None
+        self.speaker_classifier = (
+            SpeakerClassifier(width, speakers)
+            if speakers > 1 and "sovits" in config.train.modules
+            else None
+        )
         objective, model = config.objective, self.networks.config
         self.mel_adversary = (
             Adversary(MultiScaleMelDiscriminator(model.mel_discriminator), objective.adversary)
@@ -94,6 +99,8 @@ class VoiceCloner(lightning.LightningModule):
             if decay is not None
             else None
         )
+        if self.average is not None:
+            self.average.requires_grad_(False)
         self.update = 0
         """Finished generator updates (Lightning's global_step counts both optimizers' steps)."""
         self.minutes = 0.0
@@ -101,9 +108,18 @@ class VoiceCloner(lightning.LightningModule):
         self.best_score, self.best_update = math.inf, 0
         """Lowest held-out score so far, and where it was."""
         self._resumed_from: dict[str, Any] | None = None
+        self.skipped: list[str] = []
+        """Optimizers whose step of the last update was skipped, and for how many updates so far."""
         self.non_finite_in_a_row = 0
-        self.scalars: dict[str, Tensor | float] = {}
+        self.scalars: dict[str, Tensor] = {}
         """What the last update logs; callbacks read it."""
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether the budget of updates or minutes is used up."""
+        budget = self.config.train
+        out_of_time = budget.minutes is not None and self.minutes >= budget.minutes
+        return out_of_time or self.update >= budget.updates
 
     @property
     def scheduled_update(self) -> int:
@@ -123,7 +139,7 @@ class VoiceCloner(lightning.LightningModule):
     @property
     def judged_networks(self) -> Networks:
         """The networks that are judged and saved: the moving average where there is one."""
-        return self.networks if self.average is None else self.average.module
+        return self.networks if self.average is None else cast(Networks, self.average.module)
 
     def configure_optimizers(self) -> list[torch.optim.Optimizer]:
         """One optimizer for the generators, and one for the discriminators if there are any."""
@@ -140,6 +156,7 @@ class VoiceCloner(lightning.LightningModule):
         # Every update draws from its own random stream, so that a resumed run draws the same.
         torch.manual_seed(self.config.train.seed * 1_000_003 + self.update)
         set_learning_rates(self)
+        self.skipped = []
         outputs = self.forward_terms(batch)
         scalars = dict(outputs.reports)
         if self.mel_adversary is not None or self.wave_adversary is not None:
@@ -150,6 +167,7 @@ class VoiceCloner(lightning.LightningModule):
         if self.average is not None:
             self.average.update_parameters(self.networks)
         self.scalars = scalars
+        self.count_non_finite()
         self.update += 1
 
     def forward_terms(self, batch: Batch) -> Outputs:
@@ -172,7 +190,8 @@ class VoiceCloner(lightning.LightningModule):
 
     def held_out_terms(self, batch: Batch, draw: Draw) -> dict[str, Tensor]:
         """The terms of a validation batch without the adversaries, z_spk at its mean."""
-        networks, terms = self.judged_networks, {}
+        networks = self.judged_networks
+        terms: dict[str, Tensor] = {}
         if "ctc" in self.active:
             terms |= self.tokenizer_terms(networks, batch)
         if "semantic" in self.active:
@@ -221,7 +240,8 @@ class VoiceCloner(lightning.LightningModule):
 
     def discriminator_update(self, outputs: Outputs) -> dict[str, Tensor]:
         """Teaches the discriminators; nothing of it reaches the generators."""
-        losses, scalars = [], {}
+        losses: list[Tensor] = []
+        scalars: dict[str, Tensor] = {}
         for prefix, adversary, crops in self.adversaries(outputs):
             terms = adversary.discriminator_loss(crops.real, crops.fake, self.update)
             losses.append(adversary.total(terms))
@@ -252,15 +272,12 @@ class VoiceCloner(lightning.LightningModule):
         """The `generator` or the `discriminator` optimizer."""
         optimizers: Any = self.optimizers()
         if not isinstance(optimizers, list):
-            return optimizers  # type: ignore[no-any-return]
-        return optimizers[0 if name == "generator" else 1]
+            optimizers = [optimizers]
+        found: LightningOptimizer = optimizers[0 if name == "generator" else 1]
+        return found
 
     def step(self, optimizer: LightningOptimizer, loss: Tensor, name: str) -> dict[str, Tensor]:
-        """One optimizer step with clipped gradients; a non-finite one is skipped.
-
-        Raises:
-            NonFiniteLossError: Ten updates in a row were skipped.
-        """
+        """One optimizer step with clipped gradients; a non-finite one is skipped."""
         optimizer.zero_grad(set_to_none=True)
         self.manual_backward(loss)
         # fp16's gradients are scaled until the optimizer steps: so must the limit be.
@@ -271,26 +288,28 @@ class VoiceCloner(lightning.LightningModule):
         norm = torch.nn.utils.clip_grad_norm_(parameters, limit) / scale
         if torch.isfinite(norm):
             optimizer.step()
-            self.non_finite_in_a_row = 0
         elif scaler is not None and torch.isfinite(loss):
             optimizer.step()  # an overflow of fp16: the scaler skips the step and lowers its scale
         else:
             optimizer.zero_grad(set_to_none=True)
-            self.count_non_finite(name)
+            self.skipped.append(name)
         return {f"{name}_gradient_norm": norm.detach()}
 
-    def count_non_finite(self, name: str) -> None:
-        """Warns of a skipped update, and stops the run when there are too many in a row.
+    def count_non_finite(self) -> None:
+        """Warns of a skipped step, and stops the run when there are too many updates in a row.
 
         Raises:
-            NonFiniteLossError: `train.max_non_finite` updates in a row were skipped.
+            NonFiniteLossError: `train.max_non_finite` updates in a row had a skipped step.
         """
+        if not self.skipped:
+            self.non_finite_in_a_row = 0
+            return
         self.non_finite_in_a_row += 1
         limit = self.config.train.max_non_finite
         logger.warning(
-            "update %d: the %s's loss or gradient is not finite; skipped (%d in a row, stops at %d)",
+            "update %d: loss or gradient of the %s not finite; skipped (%d in a row, stops at %d)",
             self.update,
-            name,
+            " and the ".join(self.skipped),
             self.non_finite_in_a_row,
             limit,
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int
@@ -49,7 +50,7 @@ def fitted(config: ModelConfig, audio: AudioConfig) -> ModelConfig:
 
     So that no number stands in two configuration files: mel geometry, symbols, codes, widths.
     """
-    mel = {
+    mel: dict[str, Any] = {
         "mel_channels": audio.mel_channels,
         "mel_mean": audio.mel_mean,
         "mel_std": audio.mel_std,

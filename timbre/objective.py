@@ -45,7 +45,7 @@ class TermWeights:
     rec: float = 1.0
     """L1 of the mel, in units of `audio.mel_std` (2 nats)."""
     kl: float = 1.0
-    """KL of z_spk to N(0, I) in nats per dimension, above `kl.free_nats`; multiplied by annealing."""
+    """KL of z_spk to N(0, I), nats per dimension, above `kl.free_nats`; multiplied by annealing."""
     adv: float = 1.0
     """Mel adversary; the seed guide's lambda_adv is 1 to 2."""
     feature_matching: float = 2.0
@@ -195,7 +195,7 @@ class Objective:
         return torch.stack(weighted).sum()
 
     def _trained_part(self, name: str, value: Tensor) -> Tensor:
-        """`kl` is reported raw and trained above its free nats: below, it must not be pushed down."""
+        """`kl` is reported raw and trained above its free nats: below, nothing pushes it down."""
         return value.clamp(min=self.config.kl.free_nats) if name == "kl" else value
 
 

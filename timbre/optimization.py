@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import inspect
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -35,10 +36,8 @@ class OptimizerConfig:
 
     name: str = "AdamW"
     """Class in torch.optim."""
-    options: dict[str, Any] = field(
-        default_factory=lambda: {"betas": [0.8, 0.99], "weight_decay": 0.01}
-    )
-    """Further arguments of that class."""
+    options: dict[str, Any] = field(default_factory=dict)
+    """Further arguments of that class: see the files of configs/optimizer."""
     rates: Rates = field(default_factory=Rates)
     """Peak learning rate per module."""
     generator_clip: float = 1.0
@@ -50,6 +49,11 @@ class OptimizerConfig:
         found = getattr(torch.optim, self.name, None)
         if not (isinstance(found, type) and issubclass(found, torch.optim.Optimizer)):
             raise ValueError(f"optimizer.name: torch.optim has no optimizer {self.name!r}")
+        if unknown := sorted(set(self.options) - set(inspect.signature(found).parameters)):
+            raise ValueError(
+                f"optimizer.options: {self.name} has no option {unknown[0]!r}; it has "
+                f"{', '.join(inspect.signature(found).parameters)}"
+            )
 
 
 def build_optimizers(module: VoiceCloner) -> list[torch.optim.Optimizer]:
@@ -81,21 +85,24 @@ def set_learning_rates(module: VoiceCloner) -> None:
             group["lr"] = group["peak"] * multiplier
 
 
-def warmed_average(decay: float) -> Callable[[list[Tensor], list[Tensor], Tensor | int], None]:
+Tensors = list[Tensor] | tuple[Tensor, ...]
+
+
+def warmed_average(decay: float) -> Callable[[Tensors, Tensors, Tensor | int], None]:
     """Exponential moving average for `AveragedModel`, with d = min(decay, (1 + n) / (10 + n)).
 
     n counts the updates: a fixed decay would keep the random first weights for 1 / (1 - decay) of
     them.
     """
 
-    def average(averaged: list[Tensor], current: list[Tensor], count: Tensor | int) -> None:
+    def average(averaged: Tensors, current: Tensors, count: Tensor | int) -> None:
         n = int(count)
         torch._foreach_lerp_(averaged, current, 1 - min(decay, (1 + n) / (10 + n)))
 
     return average
 
 
-def _group(name: str, rate: float, members: list[nn.Module | None]) -> dict[str, Any]:
+def _group(name: str, rate: float, members: Sequence[nn.Module | None]) -> dict[str, Any]:
     parameters = [
         parameter
         for member in members

@@ -13,6 +13,8 @@ from data.errors import InputError
 from timbre.commands import CONFIGS
 
 RUNS = Path("runs")
+TOKENIZER_STAGE = "tokenizer"
+"""Stage in which a run from nothing trains its tokenizer."""
 _CHOSEN = "TIMBRE_RUN_DIR"
 """Environment variable that tells the other processes of a DDP run which folder rank 0 made."""
 
@@ -43,12 +45,15 @@ class RunDir:
         Raises:
             InputError: The folder already holds a run.
         """
-        if (chosen := os.environ.get(_CHOSEN)) is not None:
+        if not is_main_process():
+            if (chosen := os.environ.get(_CHOSEN, folder)) is None:
+                raise InputError("started by another launcher than Lightning's: give run.dir=PATH")
             return cls(Path(chosen))
         path = Path(folder) if folder else RUNS / name / time.strftime("%Y-%m-%d_%H-%M-%S")
-        if (path / "config.yaml").exists():
+        if cls(path).can_resume:
             raise InputError(
-                f"run.dir={path} already holds a run; go on with resume={path}, or name a new folder"
+                f"run.dir={path} already holds a run; go on with resume={path}, or name a new "
+                "folder"
             )
         path.mkdir(parents=True, exist_ok=True)
         os.environ[_CHOSEN] = str(path)
@@ -68,10 +73,18 @@ class RunDir:
             InputError: There is no such run, or it saved nothing.
         """
         run = cls(folder.resolve())
-        for path in (run.config, run.last_checkpoint):
-            if not path.is_file():
-                raise InputError(f"resume={folder}: {path} is missing, so there is nothing to resume")
+        if not run.can_resume:
+            raise InputError(
+                f"resume={folder}: there is no run that could go on ({run.config} or "
+                f"{run.last_checkpoint} is missing); start it anew"
+            )
         return run
+
+    @property
+    def can_resume(self) -> bool:
+        """Whether the run, or its first stage, has saved a checkpoint."""
+        saved = (self.last_checkpoint, self.folder / TOKENIZER_STAGE / "checkpoints" / "last.ckpt")
+        return self.config.is_file() and any(path.is_file() for path in saved)
 
     def stage(self, name: str) -> RunDir:
         """The folder of a stage inside this run."""
@@ -86,6 +99,8 @@ class RunDir:
 
     def save_config(self, config: DictConfig, overrides: list[str]) -> None:
         """Writes the resolved configuration and the command that gave it."""
+        if not is_main_process():
+            return
         OmegaConf.save(config, self.config)
         self.command.write_text(" ".join(overrides) + "\n", encoding="utf-8")
 
@@ -99,3 +114,8 @@ class RunDir:
             return OmegaConf.load(self.config)  # type: ignore[return-value]
         except (OSError, OmegaConfBaseException) as error:
             raise InputError(f"{self.config} cannot be read ({error})") from error
+
+
+def is_main_process() -> bool:
+    """Whether this is the process that was started; under DDP Lightning starts the others."""
+    return os.environ.get("LOCAL_RANK", "0") == "0"

@@ -22,8 +22,8 @@ class Speech:
     """Waveform in [-1, 1]."""
     mel: Float[Tensor, "mels frames"]
     """The decoder's mel, natural log."""
-    durations: Int[Tensor, " phonemes"]
-    """Semantic tokens of each phoneme."""
+    durations: Int[Tensor, " phonemes"] | None
+    """Semantic tokens of each phoneme; None with `layout: plain`, which does not know them."""
 
 
 @torch.inference_mode()
@@ -54,8 +54,9 @@ def speak(
     latents = _paced(written.latents[:, :tokens], speed)
     lengths = torch.tensor([latents.shape[1]], device=device)
     mel = networks.sovits.decoder.sample(latents, lengths, z_spk, generator).float()
+    durations = None if written.durations is None else written.durations[0]
     audio = networks.vocoder(mel, generator=generator)[0].float()
-    return Speech(audio.clamp(-1.0, 1.0), mel[0], written.durations[0])
+    return Speech(audio.clamp(-1.0, 1.0), mel[0], durations)
 
 
 def _paced(

@@ -45,7 +45,7 @@ class ModuleTerms:
 
 
 class TokenizerTerms:
-    """`ctc` and `tokenizer_rec`: the tokens must carry the phonemes, and the sound without voice."""
+    """`ctc` and `tokenizer_rec`: tokens must carry the phonemes, and the sound but the voice."""
 
     def __init__(self, config: RunConfig) -> None:
         self.audio = config.audio
@@ -134,7 +134,7 @@ class AcousticTerms:
             "semantic": cross_entropy(
                 gpt.logits, gpt.targets, self.config.semantic.label_smoothing
             ),
-            # In units of mel_std: the seed guide's table (0.1 to 0.25 when converged) is of such mels.
+            # In units of mel_std: the seed guide's table (0.1 to 0.25 when converged) has it so.
             "rec": reconstruction(
                 decoded.mel / self.audio.mel_std,
                 batch.mel / self.audio.mel_std,
@@ -183,16 +183,21 @@ class VocoderTerms(nn.Module):
             predicted: The decoder's mel, for `objective.vocoder_input=predicted`; detached here, so
                 that the waveform's terms train the vocoder only.
             draw: Randomness of the update.
+
+        Raises:
+            ValueError: The batch has no audio.
         """
-        use_predicted = self.config.vocoder_input == "predicted" and predicted is not None
-        mel = predicted.detach().float() if use_predicted else batch.mel  # type: ignore[union-attr]
+        if batch.audio is None:
+            raise ValueError("the batch has no audio: set data.with_audio=true")
+        mel = batch.mel
+        if self.config.vocoder_input == "predicted" and predicted is not None:
+            mel = predicted.detach().float()
         size = min(self.config.wave_segment_frames, mel.shape[2])
         starts = random_starts(batch.mel_lengths, size, mel.shape[2], draw)
         mel = segments(mel, starts, size)
         f0 = segments(batch.f0[:, None], starts, size)[:, 0]
-        real = segments(batch.audio[:, None], starts * self.hop_samples, size * self.hop_samples)[
-            :, 0
-        ]
+        hop = self.hop_samples
+        real = segments(batch.audio[:, None], starts * hop, size * hop)[:, 0]
         if networks.vocoder.training:
             mel, real = self._at_random_gain(mel, real, draw)
         fake = networks.vocoder(mel, f0).float()

@@ -81,6 +81,7 @@ def measure_prior(networks: Networks, data: VoiceDataModule, batches: int = 50) 
     """Sets the networks' alignment prior from what the tokenizer hears in training batches."""
     device = networks.alignment_prior.device
     tokenizer = networks.tokenizer.eval()
+    data.update = 0  # always the same batches: a resumed run must measure what a straight one does
     frames = torch.zeros_like(networks.alignment_prior)
     loader = iter(data.train_dataloader())
     for _ in range(batches):

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
-import os
 import shlex
 import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from data.datamodule import VoiceDataModule
 from data.errors import InputError
+from data.manifest import read_manifest
 from timbre.bundle import (
     Bundle,
     find_bundle,
@@ -38,10 +41,16 @@ from timbre.module import VoiceCloner
 from timbre.networks import Networks
 from timbre.objective import MODULES
 from timbre.report import write_report
-from timbre.rundir import RunDir
+from timbre.rundir import TOKENIZER_STAGE, RunDir
 from timbre.tokens import Tokenizing, measure_prior
 
 _LOG = logging.getLogger(__name__)
+_LIGHTNING_NOTES = (
+    r"Found \d+ module\(s\) in eval mode",  # those that are not trained
+    "You passed in a `val_dataloader` but have no `validation_step`",  # callbacks/validation.py
+    r"`isinstance\(treespec, LeafSpec\)` is deprecated",
+    "The '.*dataloader' does not have many workers",
+)
 
 
 def train(composed: DictConfig, overrides: list[str]) -> int:
@@ -59,16 +68,19 @@ def train(composed: DictConfig, overrides: list[str]) -> int:
     """
     config, run = open_run(composed, overrides)
     placement = place(config.trainer)
+    resumes = config.resume is not None and run.last_checkpoint.is_file()
     if config.trainer.threads is not None:
         torch.set_num_threads(config.trainer.threads)
     _LOG.info("run %s on %s", run.folder, placement.reason)
     lightning.seed_everything(config.train.seed, verbose=False)
-    networks = initial_networks(config)
-    if needs_tokens(config) and not networks.can_tokenize:
-        signal = train_tokenizer(config, placement, networks, run)
-        if signal is not None:
-            return _leave(signal, run)
-    signal = fit(config, placement, networks, run, resume=config.resume is not None)
+    networks = Networks(config.model, config.audio)
+    signal = None
+    if not resumes:
+        take_initial_weights(networks, config)
+        if needs_tokens(config) and not networks.can_tokenize:
+            signal = train_tokenizer(config, placement, networks, run.stage(TOKENIZER_STAGE))
+    if signal is None:
+        signal = fit(config, placement, networks, run, resumes)
     return 0 if signal is None else _leave(signal, run)
 
 
@@ -93,6 +105,7 @@ def open_run(composed: DictConfig, overrides: list[str]) -> tuple[RunConfig, Run
         config = parse(RunConfig, saved)  # type: ignore[arg-type]
     else:
         config = parse(RunConfig, composed)
+        check_inputs(config)
         run = RunDir.create(config.run.dir, config.data.name)
     run.save_config(OmegaConf.create(asdict(config)), overrides)
     return config, run
@@ -103,27 +116,52 @@ def needs_tokens(config: RunConfig) -> bool:
     return bool({"gpt", "sovits"} & set(config.train.modules))
 
 
-def initial_networks(config: RunConfig) -> Networks:
-    """The networks that the run starts from: fresh, or with the weights of bundles.
+def check_inputs(config: RunConfig) -> None:
+    """What can be seen to be wrong before there is a folder of the run.
+
+    Raises:
+        InputError: A bundle, the voice or the device is not there.
+    """
+    place(config.trainer)
+    read_manifest(config.data.manifest)
+    for source in initial_modules(config):
+        find_bundle(source)
+
+
+def initial_modules(config: RunConfig) -> dict[str, list[str]]:
+    """The modules that each bundle gives their first weights."""
+    sources = {name: config.init for name in MODULES} | config.init_parts
+    return {
+        source: [name for name in MODULES if sources[name] == source]
+        for source in dict.fromkeys(sources.values())
+        if source != "none"
+    }
+
+
+def take_initial_weights(networks: Networks, config: RunConfig) -> None:
+    """Gives fresh networks the weights of the bundles that the run starts from.
 
     Raises:
         InputError: A bundle has another audio geometry or other sizes.
     """
-    networks = Networks(config.model, config.audio)
-    if config.resume is not None:
-        return networks
-    sources = {name: config.init for name in MODULES} | config.init_parts
-    for source in dict.fromkeys(sources.values()):
-        if source != "none":
-            names = [name for name in MODULES if sources[name] == source]
-            take_modules(networks, load_bundle(find_bundle(source)), names, config.audio)
-    return networks
+    for source, names in initial_modules(config).items():
+        take_modules(networks, load_bundle(find_bundle(source)), names, config.audio)
 
 
 def train_tokenizer(
     config: RunConfig, placement: Placement, networks: Networks, run: RunDir
 ) -> int | None:
-    """First stage of a run from nothing: tokens must mean something before GPT learns them."""
+    """First stage of a run from nothing: tokens must mean something before GPT learns them.
+
+    Args:
+        config: Of the whole run.
+        placement: Device and precision.
+        networks: Their tokenizer is trained in place.
+        run: The stage's own folder; a stage that was stopped goes on.
+
+    Returns:
+        The signal that ended the stage early, or None.
+    """
     updates = config.train.tokenizer_updates
     _LOG.info("no tokenizer yet: training one on %s for %d updates", config.data.name, updates)
     stage = replace(
@@ -134,7 +172,7 @@ def train_tokenizer(
         schedule=replace(config.schedule, updates=updates),
         data=replace(config.data, with_audio=False),
     )
-    return fit(stage, placement, networks, run.stage("tokenizer"), resume=False)
+    return fit(stage, placement, networks, run, resume=run.last_checkpoint.is_file())
 
 
 def fit(
@@ -154,38 +192,28 @@ def fit(
     if checkpoint is not None:
         module.resume(checkpoint)
         data.update = module.update
-        _LOG.info("resuming at update %d", module.update)
+        _LOG.info("resuming at update %d of %d", module.update, config.train.updates)
     control = Control()
     saver = Saver(run.checkpoints, config.train.save_updates)
     scalars = ScalarLogger(MetricsFile(run.metrics, module.update), config.train.log_updates)
-    validation = Validation(data, scalars, saver, run.samples)
-    trainer = lightning.Trainer(
-        accelerator=placement.accelerator,
-        precision=placement.precision,  # type: ignore[arg-type]
-        devices=config.trainer.devices,
-        strategy=_strategy(config),
-        max_epochs=1,
-        logger=_loggers(config, run),
+    if checkpoint is not None:
+        scalars.load_state_dict(checkpoint["callbacks"][scalars.state_key])
+    callbacks = [
         # The order matters: stop, then log, then judge, then save what all of them know.
-        callbacks=[
-            control,
-            scalars,
-            validation,
-            ProgressDisplay(scalars, config.run.progress),
-            saver,
-        ],
-        plugins=[AtomicCheckpointIO()],
-        default_root_dir=run.folder,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        num_sanity_val_steps=0,
-        limit_val_batches=0,
-        use_distributed_sampler=False,
-    )
-    trainer.fit(module, datamodule=data)
+        control,
+        scalars,
+        Validation(data, scalars, saver, run.samples),
+        ProgressDisplay(scalars, config.run.progress),
+        saver,
+    ]
+    with quiet_lightning():
+        trainer = _trainer(config, placement, run, callbacks, is_finished=module.is_finished)
+        trainer.fit(module, datamodule=data)
     if trainer.is_global_zero:
         finish(config, module, data, run)
+    # Measured by the main process; the tokens of all processes follow from it.
+    prior = trainer.strategy.broadcast(networks.alignment_prior.cpu())
+    networks.alignment_prior.copy_(prior)
     return control.received
 
 
@@ -217,6 +245,26 @@ def finish(config: RunConfig, module: VoiceCloner, data: VoiceDataModule, run: R
     _LOG.info("voice: %s   report: %s", run.voice, run.report)
 
 
+@contextmanager
+def quiet_lightning() -> Iterator[None]:
+    """Keeps Lightning's notes, which are none of the user's concern, off the terminal.
+
+    Its loggers also print every line twice once the program has a handler of its own.
+    """
+    loggers = [logging.getLogger(f"lightning.{name}") for name in ("pytorch", "fabric")]
+    levels = [each.level for each in loggers]
+    for each in loggers:
+        each.setLevel(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            for message in _LIGHTNING_NOTES:
+                warnings.filterwarnings("ignore", message)
+            yield
+    finally:
+        for each, level in zip(loggers, levels, strict=True):
+            each.setLevel(level)
+
+
 def datamodule(config: RunConfig, networks: Networks) -> VoiceDataModule:
     """The data of a run, with tokens where these are trained on."""
     needs_audio = "vocoder" in config.train.modules
@@ -234,6 +282,34 @@ def restore_networks(networks: Networks, checkpoint: dict[str, Any]) -> None:
     state = checkpoint["state_dict"]
     networks.load_state_dict(
         {name.removeprefix(prefix): t for name, t in state.items() if name.startswith(prefix)}
+    )
+
+
+def _trainer(
+    config: RunConfig,
+    placement: Placement,
+    run: RunDir,
+    callbacks: list[lightning.Callback],
+    *,
+    is_finished: bool,
+) -> lightning.Trainer:
+    return lightning.Trainer(
+        accelerator=placement.accelerator,
+        precision=placement.precision,  # type: ignore[arg-type]
+        devices=config.trainer.devices,
+        strategy=_strategy(config),
+        # The data has no end, so there is one epoch, which Control ends; none if nothing is left.
+        max_epochs=0 if is_finished else 1,
+        logger=_loggers(config, run),
+        callbacks=callbacks,
+        plugins=[AtomicCheckpointIO()],
+        default_root_dir=run.folder,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+        limit_val_batches=0,
+        use_distributed_sampler=False,
     )
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import signal
+import sys
 import time
 from types import FrameType
 from typing import Any
 
 import lightning
+import torch
 
 from timbre.module import VoiceCloner
 
@@ -17,7 +19,7 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 class Control(lightning.Callback):
     """Stops the run at its budget, or after the update in which Ctrl-C or SIGTERM came.
 
-    Lightning's own answer to SIGTERM exits 0 and saves nothing. A second signal acts at once.
+    Lightning's own answer to SIGTERM exits 0 and saves nothing. A second signal exits at once.
     """
 
     def __init__(self) -> None:
@@ -44,13 +46,18 @@ class Control(lightning.Callback):
         now = time.monotonic()
         module.minutes += (now - self._clock) / 60
         self._clock = now
-        budget = module.config.train
-        over = budget.minutes is not None and module.minutes >= budget.minutes
-        requested = trainer.strategy.reduce_boolean_decision(
-            self.received is not None or over, all=False
+        trainer.should_stop = self._agreed(trainer, module.is_finished)
+
+    def _agreed(self, trainer: lightning.Trainer, finished: bool) -> bool:
+        """Whether any process wants to stop; all of them then know the signal."""
+        if trainer.world_size == 1:
+            return finished or self.received is not None
+        wanted = torch.tensor(
+            [int(finished), self.received or 0], device=trainer.strategy.root_device
         )
-        if requested or module.update >= budget.updates:
-            trainer.should_stop = True
+        finished, signal_number = trainer.strategy.reduce(wanted, reduce_op="max").tolist()
+        self.received = signal_number or None
+        return bool(finished or signal_number)
 
     def teardown(
         self, trainer: lightning.Trainer, module: lightning.LightningModule, stage: str
@@ -62,6 +69,5 @@ class Control(lightning.Callback):
 
     def _request(self, number: int, frame: FrameType | None) -> None:
         if self.received is not None:
-            signal.signal(number, self._previous.get(number, signal.SIG_DFL))
-            signal.raise_signal(number)
+            sys.exit(128 + number)
         self.received = number

@@ -16,6 +16,8 @@ class ScalarLogger(lightning.Callback):
     """Means over the updates since the last row, one row every so many updates.
 
     Values stay tensors until a row is written: reading them at every update would make a GPU wait.
+    A run that is stopped between two rows writes what it has, and keeps the sums in its checkpoint:
+    the rows of the resumed run are those of a run that was never stopped.
 
     Args:
         metrics: The run's metrics.csv.
@@ -27,10 +29,10 @@ class ScalarLogger(lightning.Callback):
         self.every = every
         self.latest: dict[str, float] = {}
         """The newest row, for the progress display."""
-        self._sums: dict[str, torch.Tensor | float] = {}
+        self._sums: dict[str, torch.Tensor] = {}
         self._counts: dict[str, int] = {}
         self._clock = 0.0
-        self._audio_seconds = 0.0
+        self._timed_updates = 0
 
     def on_train_start(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
         """Starts the clock of updates per second."""
@@ -46,13 +48,29 @@ class ScalarLogger(lightning.Callback):
     ) -> None:
         """Adds the update's scalars; writes a row when it is time."""
         assert isinstance(module, VoiceCloner)
-        for name, value in module.scalars.items():
-            self._sums[name] = self._sums.get(name, 0.0) + value
+        per_second = module.config.audio.frames_per_second
+        audio_seconds = batch.mel_lengths.sum() * (trainer.world_size / per_second)
+        for name, value in (module.scalars | {"audio_seconds": audio_seconds}).items():
+            self._sums[name] = self._sums.get(name, 0.0) + value.float()
             self._counts[name] = self._counts.get(name, 0) + 1
-        frames = batch.mel_lengths.sum().item() * trainer.world_size
-        self._audio_seconds += frames / module.config.audio.frames_per_second
-        if module.update % self.every == 0 or trainer.should_stop:
+        self._timed_updates += 1
+        due = module.update % self.every == 0
+        if due or trainer.should_stop:
             self._write(trainer, module)
+        if due:
+            self._sums, self._counts = {}, {}
+
+    def exclude(self, seconds: float) -> None:
+        """Leaves time that was not spent on training out of the updates per second."""
+        self._clock += seconds
+
+    def state_dict(self) -> dict[str, Any]:
+        """The sums since the last row."""
+        return {"sums": dict(self._sums), "counts": dict(self._counts)}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Goes on with the sums of a stopped run."""
+        self._sums, self._counts = dict(state_dict["sums"]), dict(state_dict["counts"])
 
     def record(
         self, trainer: lightning.Trainer, module: VoiceCloner, values: dict[str, float]
@@ -65,19 +83,18 @@ class ScalarLogger(lightning.Callback):
             logger.log_metrics(values, step=module.update)
 
     def _write(self, trainer: lightning.Trainer, module: VoiceCloner) -> None:
-        updates = max(self._counts.values(), default=0)
-        if not updates:
-            return
+        names = list(self._sums)
+        means = torch.stack(
+            [self._sums[name].to(module.device) / self._counts[name] for name in names]
+        )
+        if trainer.world_size > 1:
+            means = trainer.strategy.reduce(means, reduce_op="mean")
+        row = {f"train/{name}": value for name, value in zip(names, means.tolist(), strict=True)}
         now = time.monotonic()
-        row = {
-            f"train/{name}": float(total) / self._counts[name]
-            for name, total in self._sums.items()
-        }
-        row["train/updates_per_second"] = updates / max(now - self._clock, 1e-9)
-        row["train/audio_seconds"] = self._audio_seconds
+        row["train/updates_per_second"] = self._timed_updates / max(now - self._clock, 1e-9)
+        self._timed_updates, self._clock = 0, now
         optimizers: Any = module.optimizers(use_pl_optimizer=False)
         for optimizer in optimizers if isinstance(optimizers, list) else [optimizers]:
             row |= {f"rate/{group['name']}": group["lr"] for group in optimizer.param_groups}
         self.latest = row
         self.record(trainer, module, row)
-        self._sums, self._counts, self._clock, self._audio_seconds = {}, {}, now, 0.0

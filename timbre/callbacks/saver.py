@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import lightning
 import torch
 from lightning.fabric.plugins import CheckpointIO
 
-from timbre.module import VoiceCloner
+from timbre.module import NonFiniteLossError, VoiceCloner
 
 
 class AtomicCheckpointIO(CheckpointIO):
@@ -64,6 +65,12 @@ class Saver(lightning.Callback):
         self.best = folder / "best.ckpt"
         self.every = every
         self._saved_at = -1
+        self._started_at = math.inf
+
+    def on_train_start(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
+        """Notes where the run began: before, there is nothing new to save."""
+        assert isinstance(module, VoiceCloner)
+        self._started_at = module.update
 
     def on_train_batch_end(
         self,
@@ -84,9 +91,15 @@ class Saver(lightning.Callback):
         module: lightning.LightningModule,
         exception: BaseException,
     ) -> None:
-        """Keeps what was learned before an error."""
+        """Keeps what was learned before an error.
+
+        Not when the user wants out at once, nor where other processes, which did not see the error,
+        would be waited for in vain.
+        """
         assert isinstance(module, VoiceCloner)
-        if module.update > 0 and trainer.training:
+        seen_by_all = trainer.world_size == 1 or isinstance(exception, NonFiniteLossError)
+        learned = module.update > self._started_at
+        if isinstance(exception, Exception) and seen_by_all and learned:
             self.save(trainer, module)
 
     def save(self, trainer: lightning.Trainer, module: VoiceCloner) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import time
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
@@ -75,6 +76,7 @@ class Validation(lightning.Callback):
         if self._measured_at == module.update:
             return
         self._measured_at = module.update
+        started = time.monotonic()
         if trainer.is_global_zero:
             was_training = module.training
             module.eval()
@@ -94,6 +96,7 @@ class Validation(lightning.Callback):
         if score < module.best_score:
             module.best_score, module.best_update = score, module.update
             self.saver.save_best(trainer)
+        self.scalars.exclude(time.monotonic() - started)
 
     @staticmethod
     def _score(values: dict[str, float]) -> float:
