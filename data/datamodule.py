@@ -1,6 +1,7 @@
 """The data module: manifests in, endless and exactly resumable batches out."""
 
 import logging
+import signal
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import count
@@ -153,6 +154,16 @@ class EndlessBatches(IterableDataset[Batch]):
         return collate([self._dataset[update, slot, i] for slot, i in items], self._audio_config)
 
 
+def leave_signals_to_the_trainer(worker: int) -> None:
+    """Ignore Ctrl-C and SIGTERM in a loader's worker process.
+
+    A terminal or a job scheduler signals the whole process group; a worker that died of it would
+    end the run with an error before the trainer has saved. Workers end when the trainer does.
+    """
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+
+
 class ValidationBatches(Dataset[Batch]):
     """The validation utterances in fixed batches, each with the same reference every time."""
 
@@ -246,6 +257,7 @@ class VoiceDataModule(LightningDataModule):
             batches,
             batch_size=None,
             num_workers=self.config.workers,
+            worker_init_fn=leave_signals_to_the_trainer,
             pin_memory=self._on_cuda(),
         )
 
@@ -266,6 +278,7 @@ class VoiceDataModule(LightningDataModule):
             # One is enough, and it stays alive between validations.
             num_workers=min(self.config.workers, 1),
             persistent_workers=self.config.workers > 0,
+            worker_init_fn=leave_signals_to_the_trainer,
             pin_memory=self._on_cuda(),
         )
 

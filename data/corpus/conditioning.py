@@ -1,12 +1,11 @@
 """From raw sound to a corpus clip: silence trimmed, loudness set, unusable clips refused."""
 
-import warnings
-
 import numpy as np
 from jaxtyping import Float32, Float64
 from numpy import ndarray
 
 from data.corpus.config import ConditionConfig
+from data.loudness import set_loudness
 
 _FRAME_SECONDS = 0.01
 _FADE_SECONDS = 0.005
@@ -36,7 +35,10 @@ def condition(
         raise UnusableClip("too short")
     if seconds > config.max_seconds:
         raise UnusableClip("too long")
-    return set_loudness(audio, config)
+    try:
+        return set_loudness(audio, config.sample_rate_hz, config.loudness_lufs, config.peak)
+    except ValueError as error:
+        raise UnusableClip("silent") from error
 
 
 def clipped_share(audio: Float32[ndarray, " samples"]) -> float:
@@ -70,23 +72,6 @@ def trim(audio: Float32[ndarray, " samples"], config: ConditionConfig) -> Float3
     kept[: len(fade)] *= fade
     kept[len(kept) - len(fade) :] *= fade[::-1]
     return kept
-
-
-def set_loudness(
-    audio: Float32[ndarray, " samples"], config: ConditionConfig
-) -> Float32[ndarray, " samples"]:
-    """Scale to `loudness_lufs`, or less where a peak would pass `peak`."""
-    import pyloudnorm
-
-    meter = pyloudnorm.Meter(config.sample_rate_hz)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        loudness = meter.integrated_loudness(audio)
-    if not np.isfinite(loudness):
-        raise UnusableClip("silent")
-    gain = 10 ** ((config.loudness_lufs - loudness) / 20)
-    gain = min(gain, config.peak / float(np.abs(audio).max()))
-    return (audio * gain).astype(np.float32)
 
 
 def _levels_db(audio: Float32[ndarray, " samples"], frame: int) -> Float64[ndarray, " frames"]:

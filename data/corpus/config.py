@@ -31,6 +31,9 @@ class TeacherConfig:
     """Slowest speaking pace, relative to the base voice."""
     pace_high: float = 1.15
     """Fastest such pace."""
+    speed_high: float = 1.25
+    """Fastest speed asked of the synthesiser, whatever pace and rate want: beyond it consonants
+    get lost (hibari: word error 5 % at 1.25, 15 % at 1.5)."""
     narrow_share: float = 0.0
     """Share of the pseudo-speakers that sound as if recorded at 16 kHz."""
 
@@ -44,9 +47,10 @@ class TeacherConfig:
                     f"teacher {self.teacher}: {name}_low {low} and {name}_high {high} must rise "
                     "and lie between 0.4 and 2.5"
                 )
-        if not 0 <= self.narrow_share <= 1 or self.formant_spread < 0:
+        if not 0 <= self.narrow_share <= 1 or self.formant_spread < 0 or self.speed_high <= 0:
             raise ValueError(
-                f"teacher {self.teacher}: narrow_share must be 0 to 1, formant_spread not negative"
+                f"teacher {self.teacher}: narrow_share must be 0 to 1, formant_spread not negative "
+                "and speed_high positive"
             )
 
 

@@ -25,6 +25,11 @@ class Recording:
     """What is said."""
 
     @property
+    def is_plain(self) -> bool:
+        """Whether the text is words only: digits and symbols may be spoken in many ways."""
+        return not re.search(r"[\d$€¥£%&*+/=@#_\\]", self.text)
+
+    @property
     def key(self) -> str:
         """Twelve hexadecimal digits from file name and text: the same on every machine."""
         return hashlib.sha1((self.path.name + self.text).encode()).hexdigest()[:12]

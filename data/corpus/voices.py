@@ -57,6 +57,7 @@ def pseudo_voices(config: TeacherConfig, seed: int) -> list[PseudoVoice]:
         position *= np.exp(generator.normal(0.0, config.formant_spread))
         position = np.clip(position, config.formant_low, config.formant_high)
         pace = generator.uniform(config.pace_low, config.pace_high)
+        pace = min(pace, config.speed_high * pitch)
         # Spread over the grid, so that narrow recordings are not all of one pitch.
         is_narrow = (number + 1) * narrow // config.voices > number * narrow // config.voices
         cutoff_hz = float(generator.uniform(*_NARROW_CUTOFFS_HZ)) if is_narrow else 0.0

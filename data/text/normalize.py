@@ -85,7 +85,7 @@ _DECIMAL_POINT = frozenset({"he", "ja", "ko"})
 """Of the languages below, those that write 1,234.5 where the others write 1.234,5."""
 
 _SPELLED = "cs nl ro es ru fr it de pt pl sv fi hu uk ar da sk sl sr lt lv he ca eo id ko ja"
-_NUM2WORDS = {code: code for code in _SPELLED.split()} | {"nb": "no", "no": "no"}
+NUM2WORDS = {code: code for code in _SPELLED.split()} | {"nb": "no", "no": "no"}
 """Languages whose whole numbers num2words spells without fault, and its code for them (it fails
 on some numbers of Turkish and Amharic, and does not know Greek, Hindi and Bulgarian)."""
 
@@ -107,14 +107,14 @@ def normalize_english(text: str) -> str:
 
 
 def spell_numbers(text: str, language: str) -> str:
-    """Write out whole numbers in a language that num2words speaks well; see `_NUM2WORDS`.
+    """Write out whole numbers in a language that num2words speaks well; see `NUM2WORDS`.
 
     Thousands are grouped by points or spaces (by commas where that is the custom). Decimals lose
     their grouping and stay digits, for espeak-ng reads them: num2words drops the decimals of
     some languages. Numbers in other languages stay as they are.
     """
     code = language.split("-")[0].lower()
-    if code not in _NUM2WORDS:
+    if code not in NUM2WORDS:
         return text
     group = "," if code in _DECIMAL_POINT else ". "
 
@@ -123,8 +123,8 @@ def spell_numbers(text: str, language: str) -> str:
         if match.group(2):
             return whole + match.group(2)
         if len(whole) > _MAX_DIGITS or (len(whole) > 1 and whole[0] == "0"):
-            return " ".join(_spell(int(digit), _NUM2WORDS[code]) for digit in whole)
-        return _spell(int(whole), _NUM2WORDS[code])
+            return " ".join(_spell(int(digit), NUM2WORDS[code]) for digit in whole)
+        return _spell(int(whole), NUM2WORDS[code])
 
     number = rf"(?<![\w.,])(\d{{1,3}}(?:[{group}]\d{{3}})+(?!\d)|\d+)([.,]\d+)?(?![\w]|[.,]\d)"
     return re.sub(number, spell, text)

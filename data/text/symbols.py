@@ -79,8 +79,8 @@ VOWELS = frozenset(_VOWELS.split())
 
 _LANGUAGES = (
     "und en cs nl ro es ru fr el bg it de pt pl sv fi hu tr uk hi ar zh ja yue ko da nb sk sl "
-    "hr sr bs mk sq lt lv et ga cy is ca eu la eo he fa ur bn ta te ml kn gu mr pa ne vi th id ms sw "
-    "ka"
+    "hr sr bs mk sq lt lv et ga cy is ca eu la eo he fa ur bn ta te ml kn gu mr pa ne vi th id "
+    "ms sw ka"
 )
 LANGUAGES: tuple[str, ...] = tuple(_LANGUAGES.split())
 """Languages with a mark of their own; all others share `und`."""

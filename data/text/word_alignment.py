@@ -24,19 +24,19 @@ def label_phones(phrase: Sequence[str], words: Sequence[Sequence[str]]) -> list[
     """
     isolated = [symbol for word in words for symbol in word]
     owner = [index for index, word in enumerate(words) for _ in word]
+    change = _change_costs(phrase, isolated)
     rows, columns = len(phrase), len(isolated)
     cost = [[column * _GAP for column in range(columns + 1)]]
     for row in range(1, rows + 1):
         above, line = cost[-1], [row * _GAP]
         for column in range(1, columns + 1):
-            change = above[column - 1] + _distance(phrase[row - 1], isolated[column - 1])
-            line.append(min(change, above[column] + _GAP, line[-1] + _GAP))
+            changed = above[column - 1] + change[row - 1][column - 1]
+            line.append(min(changed, above[column] + _GAP, line[-1] + _GAP))
         cost.append(line)
     labels = [-1] * rows
     row, column = rows, columns
     while row and column:
-        change = cost[row - 1][column - 1] + _distance(phrase[row - 1], isolated[column - 1])
-        if cost[row][column] == change:
+        if cost[row][column] == cost[row - 1][column - 1] + change[row - 1][column - 1]:
             row, column = row - 1, column - 1
             labels[row] = owner[column]
         elif cost[row][column] == cost[row - 1][column] + _GAP:
@@ -50,7 +50,15 @@ def label_phones(phrase: Sequence[str], words: Sequence[Sequence[str]]) -> list[
     return labels
 
 
-def _distance(a: str, b: str) -> float:
-    if a == b:
-        return 0.0
-    return _SAME_KIND if is_nucleus(a) == is_nucleus(b) else _OTHER_KIND
+def _change_costs(phrase: Sequence[str], isolated: Sequence[str]) -> list[list[float]]:
+    kinds = [is_nucleus(symbol) for symbol in isolated]
+    table = []
+    for a in phrase:
+        kind = is_nucleus(a)
+        table.append(
+            [
+                0.0 if a == b else _SAME_KIND if kind == other else _OTHER_KIND
+                for b, other in zip(isolated, kinds, strict=True)
+            ]
+        )
+    return table

@@ -94,9 +94,11 @@ def test_truncated_file_is_read_or_refused_but_never_crashes(tmp_path: Path):
         cut = tmp_path / f"{size}.flac"
         cut.write_bytes(whole.read_bytes()[:size])
         try:
-            assert len(audio.read(cut, 24000)) > 0
-        except InputError as error:
-            assert str(cut) in str(error)
+            samples = audio.read(cut, 24000)
+        except InputError:
+            continue
+        assert np.isfinite(samples).all()
+        assert len(samples) > 0
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
@@ -112,7 +114,12 @@ def test_written_wav_reads_back(tmp_path: Path):
     samples = tone(0.5, 24000)
     audio.write_wav(tmp_path / "new" / "folder" / "x.wav", samples, 24000)
     info = soundfile.info(tmp_path / "new" / "folder" / "x.wav")
-    assert (info.samplerate, info.channels, info.subtype, info.format) == (24000, 1, "PCM_16", "WAV")
+    assert (info.samplerate, info.channels, info.subtype, info.format) == (
+        24000,
+        1,
+        "PCM_16",
+        "WAV",
+    )
     np.testing.assert_allclose(
         audio.read(tmp_path / "new" / "folder" / "x.wav", 24000), samples, atol=5e-5
     )

@@ -233,9 +233,13 @@ def test_human_recordings_are_listed_with_their_source(config, tmp_path):
     }
 
 
-def test_unreadable_recordings_cost_a_clip_and_not_the_build(config, tmp_path):
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [("Un text.", "unreadable"), ("O monedă de 2 €.", "digits or symbols in the text")],
+)
+def test_unusable_recordings_cost_a_clip_and_not_the_build(config, tmp_path, text, reason):
     (tmp_path / "a.wav").write_bytes(b"no sound at all")
-    recordings = [Recording(tmp_path / "a.wav", "tux-ro", "ro", "Un text.")]
+    recordings = [Recording(tmp_path / "a.wav", "tux-ro", "ro", text)]
     source = HumanSource(("stamps",), "GPL-2.0-or-later", lambda root: iter(recordings))
     clips = Planner(config, EvaluationGuard()).human("tuxpaint", source, tmp_path)
-    assert make(clips, config, EvaluationGuard()).dropped == {"tuxpaint": {"unreadable": 1}}
+    assert make(clips, config, EvaluationGuard()).dropped == {"tuxpaint": {reason: 1}}

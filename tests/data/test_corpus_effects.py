@@ -109,6 +109,15 @@ def test_voices_differ_repeat_and_stay_in_range():
     assert sum(v.equalizer.cutoff_hz > 0 for v in pseudo_voices(config_narrow, seed=3)) == 2
 
 
+def test_synthesisers_are_not_hurried_beyond_their_limit():
+    config = TeacherConfig(
+        "t", "b", voices=9, minutes=1.0, pitch_low=0.6, pitch_high=1.2, speed_high=1.2
+    )
+    speeds = [voice.pace / voice.pitch for voice in pseudo_voices(config, seed=3)]
+    assert max(speeds) == pytest.approx(1.2, abs=0.01)
+    assert min(speeds) < 1.1
+
+
 def test_pitch_of_a_rendered_voice_is_the_voices_and_its_pace_too():
     class Hummer:
         sample_rate_hz = 16_000

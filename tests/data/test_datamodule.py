@@ -132,6 +132,27 @@ def test_replay_is_mixed_in(module_of, make_voice):
     assert names == {"ann-7", "bob-4"}
 
 
+def test_training_can_be_limited_to_a_few_items(module_of):
+    module = module_of(train_items=2)
+    assert {id_ for batch in first(module, 5) for id_ in batch.ids} == {"ann-0", "ann-1"}
+    with pytest.raises(ValueError, match=r"data\.train_items"):
+        DataConfig(manifest="m", train_items=2, replay=ReplayConfig("old"))
+
+
+def test_recordings_of_a_speaker(module_of):
+    module = module_of()
+    mels = list(module.recordings_of("bob", limit=3))
+    assert len(mels) == 3
+    batches = first(module, 8)
+    trained = {
+        id_: batch.mel[row, :, : batch.mel_lengths[row]]
+        for batch in batches
+        for row, id_ in enumerate(batch.ids)
+    }
+    for number, mel in enumerate(mels):
+        assert torch.equal(mel, trained[f"bob-{number}"])
+
+
 def test_tokens_come_with_the_batch(module_of):
     def tokenize(spoken):
         answers = []

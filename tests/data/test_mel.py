@@ -72,9 +72,7 @@ def test_two_geometries_live_in_one_process():
 
 
 def test_items_of_a_batch_do_not_mix():
-    audio = torch.stack(
-        [torch.from_numpy(speech_like(seed, 12000, 24000)) for seed in range(3)]
-    )
+    audio = torch.stack([torch.from_numpy(speech_like(seed, 12000, 24000)) for seed in range(3)])
     mel = LogMel(AudioConfig())
     together = mel(audio)
     for index in range(3):

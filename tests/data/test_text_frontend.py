@@ -3,6 +3,7 @@
 import logging
 import pickle
 from concurrent.futures import ThreadPoolExecutor
+from string import ascii_letters
 
 import numpy as np
 import pytest
@@ -90,9 +91,7 @@ def assert_consistent(phonemes: Phonemes) -> None:
 
 
 @pytest.mark.parametrize("language", SENTENCES)
-def test_every_language_speaks_and_loses_nothing(
-    language: str, caplog: pytest.LogCaptureFixture
-):
+def test_every_language_speaks_and_loses_nothing(language: str, caplog: pytest.LogCaptureFixture):
     with caplog.at_level(logging.WARNING):
         phonemes = phonemize(SENTENCES[language], language)
     assert caplog.text == ""
@@ -147,7 +146,7 @@ def test_neighbours_change_the_sound(english: TextFrontend):
 def test_foreign_words_are_spoken(english: TextFrontend):
     phonemes = english("She wrote 日本 and привет 😀 § to Zoë.")
     assert_consistent(phonemes)
-    assert phonemes.words == "She wrote 日本 and привет 😀 § to Zoë".split()
+    assert phonemes.words == ["She", "wrote", "日本", "and", "привет", "😀", "§", "to", "Zoë"]
 
 
 def test_unspoken_signs_part_words(english: TextFrontend):
@@ -172,7 +171,7 @@ def test_long_texts_and_words(english: TextFrontend):
 
 @pytest.mark.parametrize("text", ["", "   \n", "\u200b", "?!...", "—", "* * *", "\x00", "\ud800"])
 def test_nothing_speakable_is_an_input_error(english: TextFrontend, text: str):
-    with pytest.raises(InputError, match="empty|nothing that can be said"):
+    with pytest.raises(InputError, match=r"empty|nothing that can be said"):
         english(text)
 
 
@@ -181,9 +180,10 @@ def test_unknown_language_is_an_input_error():
         phonemize("x", "xx")
 
 
-def test_left_out_words_are_logged(english: TextFrontend, caplog: pytest.LogCaptureFixture):
-    assert english("one \u0301 two").words == ["one", "two"]
-    assert "left out" in caplog.text
+def test_left_out_words_are_logged(caplog: pytest.LogCaptureFixture):
+    # The Chuvash voice has no numbers.
+    assert phonemize("чӑваш 1927 чӗлхи", "cv").words == ["чӑваш", "чӗлхи"]
+    assert "cv has no sound for ['1927']" in caplog.text
 
 
 def test_accents_and_case_of_languages():
@@ -215,7 +215,7 @@ def test_shared_between_threads_and_pickled(english: TextFrontend):
     assert copy(texts[0]).ids.tolist() == expected[0]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(text=st.text(alphabet=st.characters(exclude_categories=()), max_size=60))
 def test_any_unicode_is_spoken_or_refused(english: TextFrontend, text: str):
     try:
@@ -225,7 +225,7 @@ def test_any_unicode_is_spoken_or_refused(english: TextFrontend, text: str):
     assert_consistent(phonemes)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(
     text=st.text(alphabet=st.characters(exclude_categories=()), min_size=1, max_size=40),
     language=st.sampled_from(["cs", "ar", "vi"]),
@@ -245,21 +245,17 @@ def other_front_ends() -> dict[str, TextFrontend]:
     return {language: TextFrontend(language) for language in ("cs", "ar", "vi")}
 
 
-LATIN_WORD = st.text(alphabet="abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ", min_size=1)
+LATIN_WORD = st.text(alphabet=ascii_letters, min_size=1, max_size=12)
 
 
-@settings(max_examples=150, deadline=None)
-@given(words=st.lists(LATIN_WORD, min_size=1, max_size=30))
+@settings(max_examples=60, deadline=None)
+@given(words=st.lists(LATIN_WORD, min_size=1, max_size=6))
 def test_no_plain_word_is_lost(english: TextFrontend, words: list[str]):
     phonemes = english(" ".join(words))
     assert_consistent(phonemes)
-    if not set(words) & {"am", "pm", "AM", "PM"}:
-        spoken = [w.lower() for w in phonemes.words]
-        titles = {"mr": "mister", "mrs": "missis", "ms": "miz", "dr": "doctor", "ltd": "limited"}
-        assert spoken == [
-            titles.get(w.lower(), w.lower()) if w[0].isupper() and w[1:].islower() else w.lower()
-            for w in words
-        ]
+    titles = {"Mr": "Mister", "Mrs": "Missis", "Ms": "Miz", "Dr": "Doctor", "Ltd": "Limited"}
+    titles |= {"vs": "versus", "Vs": "versus"}
+    assert phonemes.words == [titles.get(word, word) for word in words]
 
 
 def test_alignment_gives_every_phone_a_word():

@@ -1,0 +1,1 @@
+"""From anybody's recordings to a voice: decoded, cut, transcribed, checked and split."""
