@@ -13,11 +13,19 @@ from data.datamodule import DataConfig
 from data.errors import InputError
 from data.mel import AudioConfig
 from losses.schedules import RateSchedule
+from timbre.judges.recognizer import TranscribeConfig
 from timbre.networks import ModelConfig
 from timbre.objective import MODULES, ObjectiveConfig
 from timbre.optimization import OptimizerConfig
 
 Schema = TypeVar("Schema")
+
+LISTENING_JUDGES = ("recogniser", "resemblyzer", "dnsmos")
+SCORED = (
+    *("similarity", "similarity_z_spk", "error_rate", "wer", "cer", "dnsmos"),
+    *("mel_distance", "f0_error", "rate_error", "silence"),
+)
+"""Measures of listening that a score may weigh."""
 
 
 @dataclass(frozen=True)
@@ -66,16 +74,52 @@ class TrainConfig:
 
 @dataclass(frozen=True)
 class ValidationConfig:
-    """Held-out checks during training."""
+    """Held-out checks during training: loss terms, and listening to what the voice says.
+
+    A run of GPT or SoVITS that starts from a voice that can speak is judged by listening: the first
+    row is the *un-tuned baseline*, the best checkpoint is the one with the highest score whose
+    `error_rate` is not much above the baseline's, and the bundle is made of it. Other runs keep
+    the checkpoint with the lowest reconstruction term, and end with their last weights.
+    """
 
     every: int = 100
     """Updates between two validations; the first is before any training."""
     samples: int = 2
-    """Held-out clips whose text is spoken for audio samples and mel plots at each validation."""
+    """Held-out clips whose mel is drawn beside the true one at each validation."""
+    clips: int = 4
+    """Held-out clips whose texts are spoken and judged; with `sentences` 0 too, nobody listens."""
+    sentences: int = 4
+    """Sentences of assets/sentences/listening/LANGUAGE.txt that are spoken as well."""
+    judges: list[str] = field(default_factory=list)
+    """Costlier judges to ask besides, where installed: recogniser (`transcribe.model`), resemblyzer
+    (then `val/similarity` is its), dnsmos."""
+    score: dict[str, float] = field(default_factory=lambda: {"similarity": 1.0})
+    """What `best` means: the sum of these measures, each times its weight; higher is better."""
+    tolerance: float = 0.02
+    """How far `error_rate` may be above the baseline's; 0.02 is two phonemes in a hundred."""
+    patience: int = 4
+    """Validations in a row without a better score after which the run stops; 0 never stops it."""
+    babble_nats: float = 5.0
+    """Held-out `semantic` above which GPT only babbles and is not listened to: chance is
+    ln(codes), 6.9, and a trained GPT is at 2 to 3.5."""
+    intelligible: float = 0.5
+    """Highest `error_rate` at which the start of a run counts as a voice that can speak."""
 
     def __post_init__(self) -> None:
-        if self.every < 1 or self.samples < 0:
-            raise ValueError("validation.every must be at least 1 and validation.samples 0 or more")
+        if self.every < 1:
+            raise ValueError(f"validation.every is {self.every}; give 1 or more")
+        for name in ("samples", "clips", "sentences", "patience", "tolerance"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"validation.{name} is {getattr(self, name)}; give 0 or more")
+        if unknown := sorted(set(self.judges) - set(LISTENING_JUDGES)):
+            raise ValueError(
+                f"validation.judges: no judge {unknown[0]!r}; there are "
+                f"{', '.join(LISTENING_JUDGES)}"
+            )
+        if unknown := sorted(set(self.score) - set(SCORED)):
+            raise ValueError(
+                f"validation.score: no measure {unknown[0]!r}; there are {', '.join(SCORED)}"
+            )
 
 
 @dataclass(frozen=True)
@@ -138,6 +182,8 @@ class RunConfig:
     """How long and what to train."""
     validation: ValidationConfig = field(default_factory=ValidationConfig)
     """Held-out checks."""
+    transcribe: TranscribeConfig = field(default_factory=TranscribeConfig)
+    """The speech recogniser that validation may ask."""
     run: RunDirConfig = field(default_factory=RunDirConfig)
     """Where files go."""
     init: str = "base"

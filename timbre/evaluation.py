@@ -263,7 +263,8 @@ class Evaluation:
         if source is None:
             return []
         rate = self.bundle.audio.sample_rate_hz
-        return read_recordings(Path(source), rate, self.frontend, split, limit)
+        clips = read_recordings(Path(source), rate, self.frontend, split, limit)
+        return [replace(clip, speaker="") for clip in clips]
 
     def _load_base(self, voice: Path) -> Bundle | None:
         if self.config.base is None and not is_bundle(BASE):
@@ -276,8 +277,8 @@ class Evaluation:
         base = load_bundle(folder)
         if base.audio != self.bundle.audio:
             raise InputError(
-                f"base {folder} was trained on {base.audio}, the voice on {self.bundle.audio}; give "
-                "the base that the voice was made from"
+                f"base {folder} was trained on {base.audio}, the voice on {self.bundle.audio}; "
+                "give the base that the voice was made from"
             )
         return base
 

@@ -109,9 +109,8 @@ def _row_values(row: Row) -> dict[str, Any]:
     clips = []
     for index, clip in enumerate(row.clips):
         values = {key: measure.values[index] for key, measure in row.measures.items()}
-        heard = {
-            "heard": measure.details[index] for measure in row.measures.values() if measure.details
-        }
+        wer = row.measures.get("wer")
+        heard = {} if wer is None else {"heard": wer.details[index]}
         clips.append(
             {"name": clip.name, "text": clip.text, **heard, "seconds": clip.seconds, **values}
         )

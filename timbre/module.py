@@ -79,13 +79,13 @@ class VoiceCloner(lightning.LightningModule):
         )
         objective, model = config.objective, self.networks.config
         self.mel_adversary = (
-            Adversary(MultiScaleMelDiscriminator(model.mel_discriminator), objective.adversary)
-            if objective.adversary.enabled and "adv" in self.active
+            Adversary(MultiScaleMelDiscriminator(model.mel_discriminator), objective.adv)
+            if objective.adv.enabled and "adv" in self.active
             else None
         )
         self.wave_adversary = (
-            Adversary(WaveDiscriminator(model.wave_discriminator), objective.wave_adversary)
-            if objective.wave_adversary.enabled and "wave_adv" in self.active
+            Adversary(WaveDiscriminator(model.wave_discriminator), objective.wave_adv)
+            if objective.wave_adv.enabled and "wave_adv" in self.active
             else None
         )
         self.tokenizer_terms = TokenizerTerms(config)

@@ -135,9 +135,9 @@ class ObjectiveConfig:
     """Token cross-entropy."""
     kl: KLConfig = field(default_factory=KLConfig)
     """Speaker posterior."""
-    adversary: AdversaryConfig = field(default_factory=AdversaryConfig)
+    adv: AdversaryConfig = field(default_factory=AdversaryConfig)
     """Mel discriminators."""
-    wave_adversary: AdversaryConfig = field(default_factory=AdversaryConfig)
+    wave_adv: AdversaryConfig = field(default_factory=AdversaryConfig)
     """Waveform discriminators."""
     mel_segment_frames: int = 128
     """Length of the crops that the mel discriminators see."""

@@ -38,7 +38,7 @@ def read_recordings(
         path = path / "manifest.jsonl"
     if path.suffix == ".jsonl":
         rows = _of_split(read_manifest(path), split)
-        return [_clip(row, sample_rate_hz, frontend) for row in _evenly(rows, limit)]
+        return [clip_of(row, sample_rate_hz, frontend) for row in evenly(rows, limit)]
     files = [path] if path.is_file() else sorted(path.glob("**/*"))
     files = [file for file in files if file.suffix.lower() in AUDIO_ENDINGS]
     if not files:
@@ -48,7 +48,7 @@ def read_recordings(
         )
     return [
         Clip(file.stem, read(file, sample_rate_hz), sample_rate_hz, recording=str(file))
-        for file in _evenly(files, limit)
+        for file in evenly(files, limit)
     ]
 
 
@@ -56,7 +56,8 @@ def _of_split(rows: list[Utterance], split: str) -> list[Utterance]:
     return [row for row in rows if row.split == split] or rows
 
 
-def _clip(row: Utterance, sample_rate_hz: int, frontend: TextFrontend) -> Clip:
+def clip_of(row: Utterance, sample_rate_hz: int, frontend: TextFrontend) -> Clip:
+    """One row of a manifest as judges hear it."""
     return Clip(
         name=row.id,
         audio=read(row.audio, sample_rate_hz),
@@ -64,9 +65,11 @@ def _clip(row: Utterance, sample_rate_hz: int, frontend: TextFrontend) -> Clip:
         text=row.text,
         phonemes=frontend(row.text),
         recording=row.id,
+        speaker=row.speaker,
     )
 
 
-def _evenly(items: list[Item], limit: int) -> list[Item]:
+def evenly(items: list[Item], limit: int) -> list[Item]:
+    """At most so many of the items, spread over all of them."""
     chosen = np.linspace(0, len(items) - 1, min(limit, len(items)), dtype=int)
     return [items[index] for index in np.unique(chosen)]

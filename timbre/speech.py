@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from data.text.frontend import Phonemes
 from gpt.sampling import SamplingConfig
@@ -45,18 +46,35 @@ def speak(
         generator: All randomness, on the networks' device; equal seeds give equal speech.
         speed: 2 speaks twice as fast: GPT's latents are read at another pace, the pitch stays.
     """
+    return speak_all(networks, [phonemes], z_spk, sampling, generator, speed)[0]
+
+
+@torch.inference_mode()
+def speak_all(
+    networks: Networks,
+    texts: list[Phonemes],
+    z_spk: Float[Tensor, "texts channels"],
+    sampling: SamplingConfig,
+    generator: torch.Generator,
+    speed: float = 1.0,
+) -> list[Speech]:
+    """Speaks several sentences, GPT all of them at once; see `speak`."""
     device = z_spk.device
-    ids = torch.as_tensor(phonemes.ids, device=device, dtype=torch.long)[None]
-    marks = torch.as_tensor(phonemes.marks, device=device, dtype=torch.long)[None]
-    lengths = torch.tensor([ids.shape[1]], device=device)
-    written = networks.gpt.generate(ids, marks, lengths, z_spk, sampling, generator)
-    tokens = int(written.token_lengths[0])
-    latents = _paced(written.latents[:, :tokens], speed)
-    lengths = torch.tensor([latents.shape[1]], device=device)
-    mel = networks.sovits.decoder.sample(latents, lengths, z_spk, generator).float()
-    durations = None if written.durations is None else written.durations[0]
-    audio = networks.vocoder(mel, generator=generator)[0].float()
-    return Speech(audio.clamp(-1.0, 1.0), mel[0], durations)
+    lengths = torch.tensor([len(text.ids) for text in texts], device=device)
+    ids = pad_sequence([torch.as_tensor(text.ids) for text in texts], batch_first=True)
+    marks = pad_sequence([torch.as_tensor(text.marks) for text in texts], batch_first=True)
+    written = networks.gpt.generate(
+        ids.to(device).long(), marks.to(device).long(), lengths, z_spk, sampling, generator
+    )
+    speeches = []
+    for row, tokens in enumerate(written.token_lengths.tolist()):
+        latents = _paced(written.latents[row : row + 1, :tokens], speed)
+        size = torch.tensor([latents.shape[1]], device=device)
+        mel = networks.sovits.decoder.sample(latents, size, z_spk[row : row + 1], generator).float()
+        audio = networks.vocoder(mel, generator=generator)[0].float().clamp(-1.0, 1.0)
+        known = None if written.durations is None else written.durations[row, : lengths[row]]
+        speeches.append(Speech(audio, mel[0], known))
+    return speeches
 
 
 def _paced(

@@ -195,8 +195,8 @@ class WaveDiscriminator(nn.Module):
     def forward(self, audio: Float[Tensor, "batch samples"]) -> list[Judgement]:
         """Return one judgement per sub-discriminator.
 
-        Features leave out the first hidden layer of each: it runs at full resolution, and matching
-        it took most of a CPU training step. Second derivatives exist (R1); take those in fp32.
+        Features leave out the first hidden layer of each, which runs at the highest resolution and
+        costs the most to match. Second derivatives exist (R1); take those in fp32.
 
         Args:
             audio: crops in [-1, 1] without padding.
@@ -209,11 +209,13 @@ def _prepared(
 ) -> nn.Module:
     """Initialise after He (arXiv 1502.01852), then reparametrize.
 
-    Torch's own initialisation shrinks the signal to about a half per layer: the scores come from
-    the biases, and the discriminator stays at chance for its first hundreds of updates.
+    Torch's own initialisation shrinks the signal to less than half per layer, so the scores come
+    from the biases: telling pulses from noise, 30 updates took the loss to 0.46 (chance: 0.5) with
+    it, and to 0.13 with this one.
     """
     nn.init.kaiming_normal_(conv.weight, a=_SLOPE)
-    nn.init.zeros_(conv.bias)
+    if conv.bias is not None:
+        nn.init.zeros_(conv.bias)
     return norm(conv)
 
 

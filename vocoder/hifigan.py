@@ -147,6 +147,7 @@ class HiFiGANGenerator(Vocoder):
         mask = _mask(mel_lengths, time)
         x = self.enter(_masked((mel - self.audio.mel_mean) / self.audio.mel_std, mask))
         for rate, upsampler, blocks in zip(self.rates, self.upsamplers, self.stages, strict=True):
+            assert isinstance(blocks, nn.ModuleList)
             x = upsampler(_masked(F.leaky_relu(x, _SLOPE), mask))
             scale *= rate
             if mel_lengths is not None:

@@ -1,6 +1,7 @@
 """What every vocoder generator offers, so that the others are a configuration choice."""
 
 from abc import ABC, abstractmethod
+from typing import cast
 
 import torch
 from jaxtyping import Float, Int
@@ -55,5 +56,6 @@ class Vocoder(nn.Module, ABC):
         """
         for module in self.modules():
             if parametrize.is_parametrized(module):
-                for name in list(module.parametrizations):
+                parametrizations = cast(nn.ModuleDict, module.parametrizations)
+                for name in list(parametrizations):
                     parametrize.remove_parametrizations(module, name)

@@ -109,5 +109,7 @@ class Stft(nn.Module):
         overlap = self.fft_samples // self.hop_samples
         hops = frames.unflatten(2, (overlap, self.hop_samples))
         # Adding `overlap` shifted copies is several times faster on a CPU than F.fold.
-        total = sum(F.pad(hops[:, :, i], (0, 0, i, overlap - 1 - i)) for i in range(overlap))
+        total = F.pad(hops[:, :, 0], (0, 0, 0, overlap - 1))
+        for i in range(1, overlap):
+            total = total + F.pad(hops[:, :, i], (0, 0, i, overlap - 1 - i))
         return total.flatten(1)[:, self.padding : self.padding + frames.shape[1] * self.hop_samples]

@@ -32,6 +32,8 @@ class Clip:
     """The same as phonemes; None where the text is not known."""
     recording: str = ""
     """The reference recording that this clip is, or is a copy of; empty for free speech."""
+    speaker: str = ""
+    """Whose voice it is or should be; empty where all clips have one."""
     spent_seconds: float | None = None
     """Time that making it took."""
 

@@ -95,8 +95,8 @@ def _load(config: TranscribeConfig) -> Any:
     is_local = folder.is_dir() or config.model.startswith(("/", "./", "../"))
     if is_local and not (folder / "model.bin").is_file():
         raise InputError(
-            f"transcribe.model={config.model}: no model.bin there; give a folder with a CTranslate2 "
-            "Whisper model, or a name such as base"
+            f"transcribe.model={config.model}: no model.bin there; give a folder with a "
+            "CTranslate2 Whisper model, or a name such as base"
         )
     faster_whisper = import_optional("faster_whisper", INSTALL)
     logging.getLogger("faster_whisper").setLevel(logging.WARNING)  # it tells of every clip

@@ -17,13 +17,13 @@ Embed = Callable[[Clip], Float[ndarray, " channels"]]
 class Similarity:
     """Utterance-to-centroid cosine.
 
-    A clip that is one of the recordings, or a copy of it, is compared with the mean of the
-    others: otherwise it would be compared with itself.
+    A clip is compared with the recordings of its speaker; if it is one of them, or a copy of it,
+    with the others only: otherwise it would be compared with itself.
 
     Args:
         name: What the measure is called.
         embed: Voice vector of a clip.
-        recordings: Held-out recordings of the speaker; never the ones that a voice was made from.
+        recordings: Held-out recordings of the speakers; never the ones that a voice was made from.
 
     Raises:
         ValueError: There are no recordings.
@@ -34,14 +34,18 @@ class Similarity:
             raise ValueError("similarity needs at least one recording to compare with")
         self._name = name
         self._embed = embed
-        self._vectors = {clip.recording: _unit(embed(clip)) for clip in recordings}
+        self._known = [(c.speaker, c.recording, _unit(embed(c))) for c in recordings]
 
     def __call__(self, clips: list[Clip]) -> dict[str, Measure]:
         """The similarity of each clip, from -1 to 1."""
         return {self._name: Measure([self._of(clip) for clip in clips])}
 
     def _of(self, clip: Clip) -> float:
-        others = [vector for name, vector in self._vectors.items() if name != clip.recording]
+        others = [
+            vector
+            for speaker, recording, vector in self._known
+            if speaker == clip.speaker and recording != clip.recording
+        ]
         if not others:
             return math.nan
         vector, centroid = _unit(self._embed(clip)), _unit(np.mean(others, axis=0))
