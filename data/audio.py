@@ -63,9 +63,24 @@ def write_wav(path: Path | str, audio: Float32[ndarray, " samples"], sample_rate
         InputError: the file cannot be written, e.g. no permission or a full disk.
         ValueError: the audio includes NaN or infinity.
     """
+    _write(Path(path), audio, sample_rate_hz, "WAV")
+
+
+def write_flac(path: Path | str, audio: Float32[ndarray, " samples"], sample_rate_hz: int) -> None:
+    """Write mono audio as 16-bit FLAC; otherwise like `write_wav`.
+
+    Raises:
+        InputError: the file cannot be written, e.g. no permission or a full disk.
+        ValueError: the audio includes NaN or infinity.
+    """
+    _write(Path(path), audio, sample_rate_hz, "FLAC")
+
+
+def _write(
+    path: Path, audio: Float32[ndarray, " samples"], sample_rate_hz: int, container: str
+) -> None:
     if not np.isfinite(audio).all():
         raise ValueError(f"refusing to write {path}: the audio includes NaN or infinity")
-    path = Path(path)
     # 32767 both ways: scaling by 32768 would wrap +1.0 around to full negative.
     pcm = np.round(np.clip(audio, -1.0, 1.0) * 32767).astype(np.int16)
     unfinished: Path | None = None
@@ -75,7 +90,7 @@ def write_wav(path: Path | str, audio: Float32[ndarray, " samples"], sample_rate
         handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
         unfinished = Path(name)
         with os.fdopen(handle, "wb") as file:
-            soundfile.write(file, pcm, sample_rate_hz, subtype="PCM_16", format="WAV")
+            soundfile.write(file, pcm, sample_rate_hz, subtype="PCM_16", format=container)
             file.flush()
             os.fsync(file.fileno())
         unfinished.chmod(0o644)

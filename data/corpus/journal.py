@@ -2,15 +2,10 @@
 
 import hashlib
 import json
-import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import numpy as np
-import soundfile
-from jaxtyping import Float32
-from numpy import ndarray
-
+from data.audio import write_flac
 from data.corpus.conditioning import UnusableClip, condition
 from data.corpus.config import ConditionConfig
 from data.corpus.plan import PlannedClip
@@ -66,7 +61,7 @@ class Journal:
             dropped = str(verdict)
         else:
             seconds = round(len(audio) / self._config.sample_rate_hz, 3)
-            _write_flac(self.audio(clip), audio, self._config.sample_rate_hz)
+            write_flac(self.audio(clip), audio, self._config.sample_rate_hz)
         record = Finished(clip.id, seconds, dropped, self._condition)
         with self._file.open("a", encoding="utf-8") as file:
             file.write(json.dumps(asdict(record)) + "\n")
@@ -111,12 +106,3 @@ class Journal:
             if record.condition == self._condition:
                 records[record.id] = record
         return records
-
-
-def _write_flac(path: Path, audio: Float32[ndarray, " samples"], rate_hz: int) -> None:
-    """16-bit FLAC; the file appears complete or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{path.name}.tmp")
-    pcm = np.round(np.clip(audio, -1.0, 1.0) * 32767).astype(np.int16)
-    soundfile.write(unfinished, pcm, rate_hz, subtype="PCM_16", format="FLAC")
-    os.replace(unfinished, path)

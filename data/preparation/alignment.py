@@ -1,5 +1,6 @@
-"""A given transcript of a long recording, divided over its clips with the help of what was heard."""
+"""A given transcript of a long recording, divided over its clips by what was heard."""
 
+import itertools
 from collections.abc import Sequence
 
 from rapidfuzz.distance import Levenshtein
@@ -34,7 +35,7 @@ def divide(text: str, words: Sequence[Word], starts: Sequence[int]) -> list[str]
         else:
             return None
     borders.append(len(given))
-    return [" ".join(given[a:b]) for a, b in zip(borders, borders[1:], strict=False)]
+    return [" ".join(given[a:b]) for a, b in itertools.pairwise(borders)]
 
 
 def _partners(wanted: list[str], heard: list[str]) -> dict[int, int]:

@@ -1,5 +1,6 @@
 """Step 2b: from regions of speech to clips; cuts are made in pauses only, never inside a word."""
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -24,7 +25,7 @@ class Pause:
     """How long it is."""
 
 
-def windows(regions: Sequence[Region], config: CutConfig, most_seconds: float) -> list[list[Region]]:
+def windows(regions: Sequence[Region], most_seconds: float) -> list[list[Region]]:
     """Split regions into runs of at most `most_seconds` for the recogniser, at long pauses.
 
     A single region that is longer is a run of its own.
@@ -32,11 +33,15 @@ def windows(regions: Sequence[Region], config: CutConfig, most_seconds: float) -
     runs: list[list[Region]] = []
     rest = list(regions)
     while rest:
-        fits = [k for k in range(1, len(rest) + 1) if rest[k - 1].end - rest[0].start <= most_seconds]
+        fits = [
+            k for k in range(1, len(rest) + 1) if rest[k - 1].end - rest[0].start <= most_seconds
+        ]
         count = fits[-1] if fits else 1
         if count < len(rest):
             # The later half only: short windows cost the recogniser as much as long ones.
-            gaps = {k: rest[k].start - rest[k - 1].end for k in range(max(1, count // 2), count + 1)}
+            gaps = {
+                k: rest[k].start - rest[k - 1].end for k in range(max(1, count // 2), count + 1)
+            }
             count = max(gaps, key=lambda k: (gaps[k], k))
         runs.append(rest[:count])
         rest = rest[count:]
@@ -64,7 +69,7 @@ def cut(
         return []
     clips: list[tuple[Region, ...]] = []
     group: list[Region] = [regions[0]]
-    for before, after in zip(regions, regions[1:], strict=False):
+    for before, after in itertools.pairwise(regions):
         gap = after.start - before.end
         if gap > config.max_pause_seconds and not _is_inside_word(before, after, words):
             clips += _cut_group(group, words, config)
@@ -91,7 +96,7 @@ def _cut_group(
 
 def _pauses(group: Sequence[Region], words: Sequence[Word], least: float) -> list[Pause]:
     found = []
-    for index, (before, after) in enumerate(zip(group, group[1:], strict=False), start=1):
+    for index, (before, after) in enumerate(itertools.pairwise(group), start=1):
         gap = after.start - before.end
         if gap >= least and not _is_inside_word(before, after, words):
             found.append(Pause(index, gap))
@@ -108,7 +113,7 @@ def _is_inside_word(before: Region, after: Region, words: Sequence[Word]) -> boo
 def _best_cuts(
     group: list[Region], pauses: list[Pause], config: CutConfig
 ) -> list[tuple[Region, ...]]:
-    """Shortest path over the possible cuts: each clip costs by its length, each cut by its pause."""
+    """Shortest path over the cuts: a clip costs by its length, a cut by its pause."""
     middle = (config.min_seconds + config.max_seconds) / 2
     ends = [Pause(0, 0.0), *pauses, Pause(len(group), config.max_pause_seconds)]
     best: list[tuple[float, int]] = [(0.0, -1)]
@@ -129,4 +134,4 @@ def _best_cuts(
         k = best[k][1]
         cuts.append(ends[k].index)
     cuts.reverse()
-    return [tuple(group[a:b]) for a, b in zip(cuts, cuts[1:], strict=False)]
+    return [tuple(group[a:b]) for a, b in itertools.pairwise(cuts)]

@@ -98,7 +98,9 @@ def _mix(samples: Float32[ndarray, "samples channels"]) -> tuple[Float32[ndarray
     return mixed.astype(np.float32), silent
 
 
-def _clipping(samples: Float32[ndarray, "samples channels"], rate: int) -> Int32[ndarray, " frames"]:
+def _clipping(
+    samples: Float32[ndarray, "samples channels"], rate: int
+) -> Int32[ndarray, " frames"]:
     """Samples of each 10 ms that lie in runs of three or more at the recording's extreme."""
     size = max(1, round(rate * CLIPPING_FRAME_SECONDS))
     frames = -(-len(samples) // size)

@@ -9,7 +9,22 @@ from data.preparation.config import PrepareConfig
 from data.preparation.transcripts import Transcript, read_transcripts
 
 AUDIO_ENDINGS = frozenset(
-    ".wav .flac .mp3 .ogg .oga .opus .m4a .aac .mp4 .webm .aif .aiff .wma .g722".split()
+    [
+        ".wav",
+        ".flac",
+        ".mp3",
+        ".ogg",
+        ".oga",
+        ".opus",
+        ".m4a",
+        ".aac",
+        ".mp4",
+        ".webm",
+        ".aif",
+        ".aiff",
+        ".wma",
+        ".g722",
+    ]
 )
 _LIST_NAMES = ("metadata.csv", "metadata.txt", "*.list", "metadata.jsonl", "transcripts.jsonl")
 _SIDECARS = (".txt", ".lab")
@@ -89,7 +104,7 @@ def _from_list(listed: Path, source: Path, speaker: str) -> Iterator[Recording]:
 def _locate(row: Transcript, folder: Path, beside: Path) -> Path:
     """The audio file that a list means: lists give paths, names, or names without an ending."""
     name = Path(row.audio)
-    places = [name] if name.is_absolute() else [beside / name, folder / name, folder / "wavs" / name]
+    places = [beside / name, folder / name, folder / "wavs" / name]
     # Lists are moved together with their audio, but keep the paths of the machine they are from.
     places += [folder / name.name, folder / "wavs" / name.name]
     for place in places:

@@ -1,6 +1,7 @@
 """Levels, edges, loudness and noise of a clip."""
 
 import numpy as np
+import scipy.ndimage
 import scipy.signal
 from jaxtyping import Float32, Float64
 from numpy import ndarray
@@ -106,7 +107,9 @@ def denoise(
     """
     speech = np.zeros(len(audio), dtype=bool)
     for region in regions:
-        speech[max(0, int((region.start - 0.1) * rate_hz)) : int((region.end + 0.1) * rate_hz)] = True
+        speech[max(0, int((region.start - 0.1) * rate_hz)) : int((region.end + 0.1) * rate_hz)] = (
+            True
+        )
     if (~speech).sum() < rate_hz // 2:
         return audio
     _, _, noise = scipy.signal.stft(audio[~speech], nperseg=_FFT)

@@ -9,7 +9,15 @@ from data.errors import InputError
 
 _LANGUAGES = {"jp": "ja", "cn": "zh", "kr": "ko", "chinese": "zh", "english": "en"}
 """Names that GPT-SoVITS lists use, and their codes."""
-_AUDIO_KEYS = ("audio", "audio_file", "audio_filepath", "audio_path", "path", "wav", "file", "file_name")
+_AUDIO_KEYS = (
+    "audio",
+    "audio_file",
+    "audio_filepath",
+    "audio_path",
+    "path",
+    "wav",
+    "file_name",
+)
 _TEXT_KEYS = ("text", "transcript", "transcription", "sentence")
 
 
@@ -154,5 +162,7 @@ def _checked(row: Transcript) -> Transcript:
     if not row.audio:
         raise InputError(f"{row.where}: the first column is empty; it must name the recording")
     if not row.text:
-        raise InputError(f"{row.where}: {row.audio!r} has no text; write what is said, or delete the line")
+        raise InputError(
+            f"{row.where}: {row.audio!r} has no text; write what is said, or delete the line"
+        )
     return row

@@ -1,0 +1,54 @@
+"""Step 4: the phonemes of each text, by the front end of its language."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from data.errors import InputError
+from data.preparation.cache import StepCache, fingerprint
+from data.text.frontend import TextFrontend
+
+
+@dataclass(frozen=True)
+class Spoken:
+    """A text to be phonemized."""
+
+    text: str
+    """Written language."""
+    language: str
+    """Language code."""
+
+
+@dataclass(frozen=True)
+class PhonemizeTexts:
+    """The step; a task is a `Spoken`."""
+
+    versions: dict[str, str]
+    """Version of the front end of each language."""
+    name: str = "phonemize"
+    """Folder in the cache."""
+
+    def key(self, task: Spoken, cache: StepCache, may_read: bool) -> str | None:
+        """Text, language and front end."""
+        return fingerprint(task.text, task.language, self.versions[task.language])
+
+    def worker(self) -> Phonemizing:
+        """One for each chunk of texts."""
+        return Phonemizing()
+
+
+class Phonemizing:
+    """Phonemizes one text after the other."""
+
+    def __init__(self) -> None:
+        self._frontends: dict[str, TextFrontend] = {}
+
+    def __call__(self, task: Spoken) -> Any:
+        """Return the symbols as plain data; none for a text that cannot be said."""
+        if task.language not in self._frontends:
+            self._frontends[task.language] = TextFrontend(task.language)
+        try:
+            return self._frontends[task.language](task.text).ids.tolist()
+        except InputError:
+            return []

@@ -1,0 +1,289 @@
+"""`scripts/prepare.py`: any recordings become a voice worth training on."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from data.errors import InputError
+from data.preparation.activity import Region
+from data.preparation.cache import StepCache
+from data.preparation.checks import can_be_kept, verdicts
+from data.preparation.clips import Clip, clips_of
+from data.preparation.config import PrepareConfig
+from data.preparation.cutting import windows
+from data.preparation.executors import Executor, create_executor
+from data.preparation.inspection import Inspection, InspectRecordings, inspection_of
+from data.preparation.judges import (
+    DNSMOS_INSTALL,
+    RESEMBLYZER_INSTALL,
+    PitchAndTimbre,
+    Resemblyzer,
+    SoundQuality,
+    is_installed,
+)
+from data.preparation.measuring import MeasurePieces, Measures, Piece
+from data.preparation.phonemizing import PhonemizeTexts, Spoken
+from data.preparation.recognizer import (
+    CreateRecognizer,
+    Heard,
+    RecognizerMissing,
+    Whisper,
+    main_language,
+)
+from data.preparation.recordings import Recording, find_recordings
+from data.preparation.report import Outcome, write_report
+from data.preparation.running import run_step
+from data.preparation.transcription import TranscribeWindows, Window, heard_of
+from data.preparation.voice import clip_ids, voice_of, write_voice
+from data.text.frontend import TextFrontend
+from data.text.words import WordList, letter_errors
+
+_LOG = logging.getLogger(__name__)
+_DETECTING_WINDOWS = 5
+
+
+def prepare(config: PrepareConfig, create_recognizer: CreateRecognizer = Whisper) -> Outcome:
+    """Prepare a voice.
+
+    Args:
+        config: What from, and how.
+        create_recognizer: Makes the speech recogniser, in each worker.
+
+    Raises:
+        InputError: The input cannot be used, too little good speech is left, or another run is
+            preparing the same voice.
+    """
+    voice = voice_of(config)
+    voice.folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(voice.folder / ".lock")
+    try:
+        with lock.acquire(timeout=0), create_executor(config) as executor:
+            return Preparation(config, executor, create_recognizer).run()
+    except Timeout as error:
+        raise InputError(
+            f"{voice.folder}: another run is preparing this voice; wait for it, or give another "
+            "speaker=NAME"
+        ) from error
+
+
+class Preparation:
+    """One run.
+
+    Args:
+        config: What from, and how.
+        executor: Where the steps run.
+        create_recognizer: Makes the speech recogniser, in each worker.
+    """
+
+    def __init__(
+        self, config: PrepareConfig, executor: Executor, create_recognizer: CreateRecognizer
+    ) -> None:
+        self._config = config
+        self._executor = executor
+        self._create = create_recognizer
+        self._cache = StepCache(Path(config.cache).absolute())
+        self._notes: list[str] = []
+
+    def run(self) -> Outcome:
+        """All steps, in order."""
+        started = time.monotonic()
+        config = self._config
+        recordings = find_recordings(config)
+        recordings = [replace(r, path=r.path.absolute()) for r in recordings]
+        inspections = self._inspect(recordings)
+        heard = self._listen(recordings, inspections)
+        clips = [
+            clip
+            for recording, inspection, words in zip(recordings, inspections, heard, strict=True)
+            for clip in self._clips(recording, inspection, words)
+        ]
+        clips = self._measure(self._phonemize(clips))
+        reasons = verdicts(clips, config.quality, self._embedding())
+        keeps_all = config.keep == "all"
+        kept = [
+            not r or (keeps_all and can_be_kept(c, r)) for c, r in zip(clips, reasons, strict=True)
+        ]
+        ids = clip_ids(clips, config)
+        seconds = sum(clip.seconds for clip, is_kept in zip(clips, kept, strict=True) if is_kept)
+        self._warn(seconds)
+        enough = seconds >= config.quality.min_total_seconds
+        good = [number for number, is_kept in enumerate(kept) if is_kept]
+        utterances = []
+        if enough:
+            utterances = write_voice(
+                [clips[n] for n in good],
+                [ids[n] for n in good],
+                config,
+                self._cache,
+                self._executor,
+            )
+        outcome = Outcome(
+            config, clips, reasons, kept, ids, utterances, self._notes, time.monotonic() - started
+        )
+        write_report(outcome)
+        if not enough:
+            raise InputError(_too_little(outcome, seconds))
+        return outcome
+
+    def _inspect(self, recordings: Sequence[Recording]) -> list[Inspection]:
+        step = InspectRecordings(self._config.sample_rate_hz, self._config.cut.activity)
+        plain = run_step(step, [r.path for r in recordings], self._cache, self._executor)
+        return [
+            inspection_of(facts, self._cache.known_digest(r.path) or "")
+            for r, facts in zip(recordings, plain, strict=True)
+        ]
+
+    def _listen(
+        self, recordings: Sequence[Recording], inspections: Sequence[Inspection]
+    ) -> list[Heard | None]:
+        """What was heard in each recording; None where nobody listened."""
+        config = self._config
+        wanted = [
+            number
+            for number, (r, i) in enumerate(zip(recordings, inspections, strict=True))
+            if not i.problem and (r.text is None or config.transcribe.check)
+        ]
+        heard: list[Heard | None] = [None] * len(recordings)
+        if not wanted:
+            return heard
+        try:
+            found = self._recognize([(recordings[n], inspections[n]) for n in wanted])
+        except RecognizerMissing as error:
+            if any(recordings[number].text is None for number in wanted):
+                raise InputError(
+                    f"the recordings have no transcripts, and nobody can write them: {error}"
+                ) from error
+            self._notes.append(f"Transcripts were not checked: {error}")
+            return heard
+        for number, one in zip(wanted, found, strict=True):
+            heard[number] = one
+        return heard
+
+    def _recognize(self, pairs: Sequence[tuple[Recording, Inspection]]) -> list[Heard]:
+        config = self._config
+        listened = [
+            (number, Region(run[0].start, run[-1].end))
+            for number, (_, inspection) in enumerate(pairs)
+            for run in windows(inspection.regions, config.transcribe.window_seconds)
+        ]
+
+        def window(number: int, speech: Region, language: str | None) -> Window:
+            recording, inspection = pairs[number]
+            return Window(recording.path, inspection.digest, speech, recording.language or language)
+
+        language = config.language
+        unknown = [one for one in listened if not pairs[one[0]][0].language]
+        if language is None and unknown:
+            longest = sorted(unknown, key=lambda one: one[1].start - one[1].end)
+            tried = [window(*one, None) for one in longest[:_DETECTING_WINDOWS]]
+            language = main_language(self._transcribe(tried))
+            self._notes.append(f"Language, as the recogniser hears it: {language}.")
+        results = self._transcribe([window(*one, language) for one in listened])
+        words: list[list[Heard]] = [[] for _ in pairs]
+        for (number, _), result in zip(listened, results, strict=True):
+            words[number].append(result)
+        return [
+            Heard(tuple(w for one in parts for w in one.words), parts[0].language)
+            for parts in words
+        ]
+
+    def _transcribe(self, tasks: Sequence[Window]) -> list[Heard]:
+        threads = max(1, (os.cpu_count() or 1) // self._executor.workers)
+        config = self._config
+        step = TranscribeWindows(config.transcribe, config.sample_rate_hz, threads, self._create)
+        return [heard_of(plain) for plain in run_step(step, tasks, self._cache, self._executor)]
+
+    def _clips(
+        self, recording: Recording, inspection: Inspection, heard: Heard | None
+    ) -> list[Clip]:
+        language = (
+            recording.language or self._config.language or (heard.language if heard else None)
+        )
+        if language is None and not inspection.problem:
+            raise InputError(
+                f"{recording.path}: nobody says which language this is; give language=CODE, e.g. en"
+            )
+        words = heard.words if heard else None
+        clips = clips_of(recording, inspection, words, self._config.cut)
+        return [replace(clip, language=language or "") for clip in clips]
+
+    def _phonemize(self, clips: Sequence[Clip]) -> list[Clip]:
+        """Phonemes of the texts, and how much the recogniser disagrees with given ones."""
+        spoken = [Spoken(clip.text, clip.language) for clip in clips if clip.text]
+        languages = sorted({one.language for one in spoken})
+        step = PhonemizeTexts({code: TextFrontend(code).version for code in languages})
+        plain = run_step(step, spoken, self._cache, self._executor)
+        symbols = dict(zip(spoken, plain, strict=True))
+        split: dict[str, Callable[[str], list[str]]] = {code: WordList(code) for code in languages}
+        found = []
+        for clip in clips:
+            if clip.text:
+                ids = symbols[Spoken(clip.text, clip.language)]
+                clip = replace(clip, symbols=tuple(ids))
+            if clip.text and clip.given and clip.heard is not None:
+                words = split[clip.language]
+                errors, letters = letter_errors(words(clip.text), words(clip.heard))
+                rate = round(errors / max(1, letters), 4)
+                clip = replace(clip, error_rate=rate, error_letters=errors)
+            found.append(clip)
+        return found
+
+    def _measure(self, clips: Sequence[Clip]) -> list[Clip]:
+        has_quality = is_installed(SoundQuality)
+        if not has_quality:
+            self._notes.append(f"DNSMOS was not asked; to have it: {DNSMOS_INSTALL}")
+        config = self._config
+        step = MeasurePieces(
+            config.sample_rate_hz, config.cut.margin_seconds, has_quality, self._embedding()
+        )
+        numbers = [n for n, clip in enumerate(clips) if clip.speech.end > clip.speech.start]
+        pieces = [
+            Piece(c.recording.path, c.inspection.digest, c.speech, c.room, c.inspection.noise_db)
+            for c in (clips[n] for n in numbers)
+        ]
+        measured = list(clips)
+        plain = run_step(step, pieces, self._cache, self._executor)
+        for number, values in zip(numbers, plain, strict=True):
+            parts = {name: tuple(values[name]) for name in ("voice", "picture")}
+            measures = Measures(**{**values, **parts})
+            measured[number] = replace(measured[number], measures=measures)
+        return measured
+
+    def _embedding(self) -> str:
+        if is_installed(Resemblyzer):
+            return Resemblyzer.name
+        note = f"Voices were compared by {PitchAndTimbre.name} only; better: {RESEMBLYZER_INSTALL}"
+        if note not in self._notes:
+            self._notes.append(note)
+        return PitchAndTimbre.name
+
+    def _warn(self, seconds: float) -> None:
+        quality = self._config.quality
+        if quality.min_total_seconds <= seconds < quality.warn_total_seconds:
+            note = (
+                f"Only {seconds:.0f} s of good speech: the voice will be recognisable but "
+                "unsteady; a few minutes are better."
+            )
+            self._notes.append(note)
+            _LOG.warning("%s", note)
+
+
+def _too_little(outcome: Outcome, seconds: float) -> str:
+    config = outcome.config
+    reasons = Counter(reason for reason in outcome.reasons if reason).most_common()
+    dropped = ", ".join(f"{count} {reason}" for reason, count in reasons)
+    return (
+        f"input={config.input}: only {seconds:.1f} s of good speech, "
+        f"{config.quality.min_total_seconds:.0f} s are needed and a few minutes are better"
+        + (f"; dropped: {dropped}" if dropped else "")
+        + f".\n{voice_of(config).report} lists every clip with its reason. Record more, or mend "
+        "what it names; keep=all keeps clips that failed a check."
+    )

@@ -1,0 +1,68 @@
+"""Last step: the clips' audio files."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from data.audio import write_flac
+from data.preparation.activity import Region
+from data.preparation.cache import StepCache
+from data.preparation.config import SoundConfig
+from data.preparation.sound import denoise, finish
+from data.preparation.transcription import LastFile
+
+RENDER_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Rendering:
+    """A clip and its file."""
+
+    path: Path
+    """The recording."""
+    place: Region
+    """Where the clip is in it."""
+    regions: tuple[Region, ...]
+    """Speech in the whole recording, for the denoiser; empty if that is off."""
+    target: Path
+    """File to write; its name holds a fingerprint of everything that it depends on."""
+
+
+@dataclass(frozen=True)
+class RenderClips:
+    """The step; a task is a `Rendering`. Its results are the files, so the cache holds none."""
+
+    sample_rate_hz: int
+    """Of recordings and clips."""
+    sound: SoundConfig
+    """Loudness and denoising."""
+    name: str = "render"
+    """What the progress bar is called."""
+
+    def key(self, task: Rendering, cache: StepCache, may_read: bool) -> str | None:
+        """None: what is done is seen by the file."""
+        return None
+
+    def worker(self) -> Renderer:
+        """One for each chunk of clips."""
+        return Renderer(self)
+
+
+class Renderer:
+    """Writes one file after the other."""
+
+    def __init__(self, step: RenderClips) -> None:
+        self._step = step
+        self._files = LastFile(step.sample_rate_hz)
+
+    def __call__(self, task: Rendering) -> Any:
+        """Write the file; returns its length in seconds."""
+        rate = self._step.sample_rate_hz
+        audio = self._files(task.path).audio
+        if self._step.sound.denoise:
+            audio = denoise(audio, rate, list(task.regions))
+        clip = audio[round(task.place.start * rate) : round(task.place.end * rate)]
+        write_flac(task.target, finish(clip, rate, self._step.sound), rate)
+        return len(clip) / rate

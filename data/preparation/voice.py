@@ -1,0 +1,143 @@
+"""What a preparation leaves: audio, manifest, and the data group that training finds."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from omegaconf import OmegaConf
+
+from data.manifest import Utterance, write_manifest
+from data.preparation.activity import Region
+from data.preparation.cache import StepCache, fingerprint
+from data.preparation.clips import Clip
+from data.preparation.config import PrepareConfig
+from data.preparation.executors import Executor
+from data.preparation.rendering import RENDER_VERSION, RenderClips, Rendering
+from data.preparation.running import run_step
+from data.preparation.split import held_out
+
+_STEM_CHARACTERS = 40
+
+
+@dataclass(frozen=True)
+class Voice:
+    """Where everything of a voice lies."""
+
+    folder: Path
+    """`voices/NAME`."""
+    data: Path
+    """`voices/data/NAME.yaml`."""
+
+    @property
+    def manifest(self) -> Path:
+        """The list of utterances."""
+        return self.folder / "manifest.jsonl"
+
+    @property
+    def audio(self) -> Path:
+        """Folder of the clips."""
+        return self.folder / "audio"
+
+    @property
+    def report(self) -> Path:
+        """For people."""
+        return self.folder / "report.html"
+
+    @property
+    def facts(self) -> Path:
+        """The report for programs."""
+        return self.folder / "report.json"
+
+
+def voice_of(config: PrepareConfig) -> Voice:
+    """Return the places of a voice."""
+    output = Path(config.output)
+    return Voice(output / config.speaker, output / "data" / f"{config.speaker}.yaml")
+
+
+def clip_ids(clips: Sequence[Clip], config: PrepareConfig) -> list[str]:
+    """Name clips by recording and content: the same clip has the same name in every run."""
+    used: dict[str, int] = {}
+    ids = []
+    for clip in clips:
+        place = clip.measures or clip.speech
+        content = fingerprint(
+            RENDER_VERSION,
+            clip.inspection.digest,
+            place.start,
+            place.end,
+            config.sample_rate_hz,
+            asdict(config.sound),
+        )
+        stem = re.sub(r"[^A-Za-z0-9]+", "-", clip.recording.path.stem)[:_STEM_CHARACTERS].strip("-")
+        name = f"{stem or 'clip'}-{content[:8]}"
+        used[name] = used.get(name, 0) + 1
+        ids.append(name if used[name] == 1 else f"{name}-{used[name]}")
+    return ids
+
+
+def write_voice(
+    clips: Sequence[Clip],
+    ids: Sequence[str],
+    config: PrepareConfig,
+    cache: StepCache,
+    executor: Executor,
+) -> list[Utterance]:
+    """Write the kept clips, the manifest and the data group; removes clips of earlier runs.
+
+    Args:
+        clips: measured and found good.
+        ids: name of each.
+        config: the preparation.
+        cache: of the steps.
+        executor: where the files are written.
+    """
+    voice = voice_of(config)
+    held = held_out(
+        [c.text for c in clips], [c.seconds for c in clips], config.validation, config.seed
+    )
+    utterances = [
+        Utterance(
+            id=name,
+            audio=voice.audio / f"{name}.flac",
+            text=clip.text,
+            speaker=clip.recording.speaker,
+            language=clip.language,
+            seconds=round(clip.seconds, 3),
+            split="validation" if is_held else "train",
+            source=clip.recording.path.name,
+            licence=config.licence,
+        )
+        for clip, name, is_held in zip(clips, ids, held, strict=True)
+    ]
+    renderings = []
+    for clip, utterance in zip(clips, utterances, strict=True):
+        if clip.measures is not None and not utterance.audio.is_file():
+            place = Region(clip.measures.start, clip.measures.end)
+            regions = clip.inspection.regions if config.sound.denoise else ()
+            target = utterance.audio.absolute()
+            renderings.append(Rendering(clip.recording.path.absolute(), place, regions, target))
+    run_step(RenderClips(config.sample_rate_hz, config.sound), renderings, cache, executor)
+    write_manifest(voice.manifest, utterances)
+    _write_data_group(voice, config, {utterance.language for utterance in utterances})
+    wanted = {utterance.audio.name for utterance in utterances}
+    for file in voice.audio.glob("*.flac"):
+        if file.name not in wanted:
+            file.unlink()
+    return utterances
+
+
+def _write_data_group(voice: Voice, config: PrepareConfig, languages: set[str]) -> None:
+    """The YAML by which `scripts/train.py data=NAME` finds the voice."""
+    group = {
+        "name": config.speaker,
+        # With several languages, empty allows all of them.
+        "language": next(iter(languages)) if len(languages) == 1 else "",
+        "manifest": voice.manifest.as_posix(),
+    }
+    voice.data.parent.mkdir(parents=True, exist_ok=True)
+    text = "# Written by scripts/prepare.py; paths are relative to the repository.\n"
+    voice.data.write_text(text + OmegaConf.to_yaml(OmegaConf.create(group)), encoding="utf-8")
