@@ -1,4 +1,4 @@
-"""Bundles: the folder that is a voice. `model.safetensors` and `config.json`, nothing pickled."""
+"""Bundles: the folder that is a voice. Safetensors and JSON, nothing pickled."""
 
 from __future__ import annotations
 
@@ -27,7 +27,9 @@ _LOG = logging.getLogger(__name__)
 FORMAT = 1
 """Raised when old bundles need a named function of this module to be read."""
 BASE = Path(__file__).resolve().parent.parent / "checkpoints" / "base-24khz"
+MODEL, TOKENIZER, CONFIG = "model.safetensors", "tokenizer.safetensors", "config.json"
 _SPEAKERS = "speaker_embeddings"
+_TOKENIZING = ("tokenizer.", "alignment_prior")
 
 
 @dataclass
@@ -65,19 +67,22 @@ class _Header:
     about: dict[str, Any] = field(default_factory=dict)
 
 
-def save_bundle(folder: Path, bundle: Bundle, *, half: bool = False) -> None:
-    """Writes the bundle; each file appears whole or not at all.
+def save_bundle(folder: Path, bundle: Bundle) -> None:
+    """Writes the bundle, weights in 16 bits; each file appears whole or not at all.
+
+    What speaks is in `model.safetensors`; the tokenizer, which only training and judging need, is
+    in `tokenizer.safetensors`, so that a voice can be shared without it.
 
     Args:
         folder: Created if it is not there.
         bundle: What to save.
-        half: Store floating-point weights in 16 bits.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    tensors = {name: t.detach().cpu() for name, t in bundle.networks.state_dict().items()}
-    tensors[_SPEAKERS] = bundle.embeddings.detach().cpu()
-    if half:
-        tensors = {n: t.half() if t.is_floating_point() else t for n, t in tensors.items()}
+    state = bundle.networks.state_dict() | {_SPEAKERS: bundle.embeddings}
+    tensors = {
+        name: (t.half() if t.is_floating_point() else t).detach().cpu().contiguous()
+        for name, t in state.items()
+    }
     header = _Header(
         name=bundle.name,
         language=bundle.language,
@@ -86,35 +91,34 @@ def save_bundle(folder: Path, bundle: Bundle, *, half: bool = False) -> None:
         model=bundle.networks.config,
         about=bundle.about,
     )
-    weights = folder / "model.safetensors.tmp"
-    save_file({name: t.contiguous() for name, t in tensors.items()}, weights)
-    text = folder / "config.json.tmp"
+    for file, wanted in ((TOKENIZER, True), (MODEL, False)):
+        part = {name: t for name, t in tensors.items() if name.startswith(_TOKENIZING) == wanted}
+        save_file(part, folder / f"{file}.tmp")
+        os.replace(folder / f"{file}.tmp", folder / file)
+    text = folder / f"{CONFIG}.tmp"
     text.write_text(json.dumps(asdict(header), indent=1, ensure_ascii=False), encoding="utf-8")
-    os.replace(weights, folder / "model.safetensors")
-    os.replace(text, folder / "config.json")
+    os.replace(text, folder / CONFIG)
 
 
 def load_bundle(folder: Path) -> Bundle:
     """Reads a bundle; older ones are brought up to date.
 
+    Without `tokenizer.safetensors` the voice speaks, but cannot be fine-tuned or judged.
+
     Raises:
         InputError: The folder is not a bundle, is damaged, or comes from a newer version.
     """
     header = _read_header(folder)
-    try:
-        tensors = load_file(folder / "model.safetensors")
-    except (OSError, SafetensorError) as error:
-        raise InputError(
-            f"{folder}/model.safetensors cannot be read ({error}); copy the bundle again or train "
-            "anew"
-        ) from error
+    tensors = _read_tensors(folder / MODEL)
     if _SPEAKERS not in tensors:
-        raise InputError(
-            f"{folder}/model.safetensors is not a voice's (it has no {_SPEAKERS}); copy the bundle "
-            "again or train anew"
-        )
+        raise InputError(f"{folder / MODEL} holds no voices; copy the bundle again or train anew")
     embeddings = tensors.pop(_SPEAKERS).float()
     networks = Networks(header.model, header.audio)
+    if (folder / TOKENIZER).is_file():
+        tensors |= _read_tensors(folder / TOKENIZER)
+    else:
+        state = networks.state_dict()
+        tensors |= {name: t for name, t in state.items() if name.startswith(_TOKENIZING)}
     load_weights(networks, tensors, header.symbols, str(folder))
     return Bundle(
         networks=networks.eval(),
@@ -125,6 +129,15 @@ def load_bundle(folder: Path) -> Bundle:
         language=header.language,
         about=header.about,
     )
+
+
+def _read_tensors(path: Path) -> dict[str, Tensor]:
+    try:
+        return load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise InputError(
+            f"{path} cannot be read ({error}); copy the bundle again or train anew"
+        ) from error
 
 
 def load_weights(networks: Networks, tensors: dict[str, Tensor], symbols: int, where: str) -> None:
@@ -160,9 +173,9 @@ def take_modules(networks: Networks, bundle: Bundle, names: list[str], audio: Au
             f"bundle {bundle.name!r} was trained on {bundle.audio}, this run wants {audio}; "
             "choose the bundle's audio group, or init=none"
         )
-    prefixes = tuple(f"{name}." for name in names)
+    prefixes = tuple(f"{name}." for name in names if name != "tokenizer")
     if "tokenizer" in names:
-        prefixes += ("alignment_prior",)
+        prefixes += _TOKENIZING
     present = networks.state_dict()
     found = {n: t for n, t in bundle.networks.state_dict().items() if n.startswith(prefixes)}
     for name, tensor in found.items():
@@ -231,8 +244,8 @@ def find_bundle(voice: str) -> Path:
 
 
 def is_bundle(folder: Path) -> bool:
-    """Whether the folder holds the two files of a bundle."""
-    return all((folder / name).is_file() for name in ("model.safetensors", "config.json"))
+    """Whether the folder holds the files that a voice cannot speak without."""
+    return all((folder / name).is_file() for name in (MODEL, CONFIG))
 
 
 @torch.inference_mode()
@@ -247,7 +260,7 @@ def mean_embedding(networks: Networks, mels: Iterable[Tensor]) -> Tensor:
 
 
 def _read_header(folder: Path) -> _Header:
-    path = folder / "config.json"
+    path = folder / CONFIG
     try:
         header = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
