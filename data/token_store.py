@@ -25,10 +25,10 @@ _FIELDS = (
     PackedField("row", "int64"),
 )
 
-Spoken = tuple[Float32[ndarray, "mels frames"], Int64[ndarray, " phonemes"]]
+Spoken = tuple[Float32[ndarray, "mels _frames"], Int64[ndarray, " _phonemes"]]
 """What is tokenized: natural-log mel and symbol ids of one utterance."""
 
-Tokenized = tuple[Int64[ndarray, " tokens"], Int64[ndarray, " phonemes"]]
+Tokenized = tuple[Int64[ndarray, " _tokens"], Int64[ndarray, " _phonemes"]]
 """Tokens, and the number of tokens of each phoneme."""
 
 Tokenize = Callable[[list[Spoken]], list[Tokenized | None]]
