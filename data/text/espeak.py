@@ -140,7 +140,8 @@ class EspeakPhonemizer:
             if any(said and not heard for said, heard in zip(alone, together, strict=True)):
                 together = alone
         return [
-            SpokenWord(word, tuple(phones)) for word, phones in zip(words, together, strict=True)
+            SpokenWord(word, tuple(phones), self.language)
+            for word, phones in zip(words, together, strict=True)
         ]
 
     def _pronounce_alone(self, word: str) -> list[Phone]:

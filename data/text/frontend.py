@@ -1,15 +1,19 @@
 """From written text to the phonemes and marks that the networks read."""
 
 import logging
+from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from jaxtyping import Int64
 from numpy import ndarray
 
 from data.errors import InputError
+from data.text.lexicon import Entry, Lexicon
+from data.text.mixed import MixedPhonemizer
+from data.text.phonemizer import SpokenWord
 from data.text.punctuation import clean_text, split_phrases, stronger
-from data.text.registry import create_phonemizer
 from data.text.symbols import (
     MARKS,
     PUNCTUATION,
@@ -40,25 +44,31 @@ class Phonemes:
 
 
 class TextFrontend:
-    """Text to phonemes in one language.
+    """Text to phonemes in one language, with words in other scripts in theirs.
 
-    Holds a phonemizer, which is costly to make: create one front end for a language and keep it.
+    Holds phonemizers, which are costly to make: create one front end for a language and keep it.
     """
 
-    def __init__(self, language: str) -> None:
+    def __init__(self, language: str, lexicon: Path | None = None) -> None:
         """Make the front end of a language code like `en`, `en-gb` or `cs`.
 
+        Args:
+            language: of the texts.
+            lexicon: a file of words and how they are said; see `Lexicon`.
+
         Raises:
-            InputError: no phonemizer knows the language.
+            InputError: no phonemizer knows the language or a package for it is not installed, or
+                the lexicon cannot be used.
         """
         self.language = language
-        self._phonemizer = create_phonemizer(language)
-        self._language_id = language_id(language)
+        self._phonemizer = MixedPhonemizer(language)
+        self._lexicon = None if lexicon is None else Lexicon(lexicon)
 
     @property
     def version(self) -> str:
-        """Changes whenever the same text may give other phonemes; for fingerprints of caches."""
-        return f"{self._phonemizer.version}/symbols-{SYMBOL_TABLE_VERSION}"
+        """Changes whenever the same text may give other phones; for fingerprints of caches."""
+        lexicon = f"/lexicon-{self._lexicon.fingerprint}" if self._lexicon else ""
+        return f"{self._phonemizer.version}/symbols-{SYMBOL_TABLE_VERSION}{lexicon}"
 
     def __call__(self, text: str) -> Phonemes:
         """Return the phonemes of a text.
@@ -66,7 +76,8 @@ class TextFrontend:
         Punctuation becomes pauses; words that the language cannot say are logged and left out.
 
         Raises:
-            InputError: the text is empty or holds nothing that can be said.
+            InputError: the text is empty or holds nothing that can be said, or holds words of
+                another language whose package is not installed.
         """
         ids: list[int] = []
         marks: list[tuple[int, int, int, int]] = []
@@ -74,9 +85,11 @@ class TextFrontend:
         spans: list[tuple[int, int]] = []
         unspoken: list[str] = []
 
-        def add(symbol: str, stress: int, word_start: bool, punctuation: int) -> None:
+        def add(
+            symbol: str, stress: int, word_start: bool, punctuation: int, language: str
+        ) -> None:
             ids.append(symbol_id(symbol))
-            marks.append((stress, int(word_start), punctuation, self._language_id))
+            marks.append((stress, int(word_start), punctuation, language_id(language)))
 
         def add_pause(punctuation: int) -> None:
             if ids and ids[-1] == symbol_id(SILENCE):
@@ -84,19 +97,24 @@ class TextFrontend:
                 merged = stronger(marks.pop()[MARKS.index("punctuation")], punctuation)
                 ids.pop()
                 punctuation = merged
-            add(SILENCE, STRESS_NONE, False, punctuation)
+            add(SILENCE, STRESS_NONE, False, punctuation, self.language)
 
         add_pause(PUNCTUATION["none"])
-        normalized = clean_text(self._phonemizer.normalize(clean_text(text)))
-        for phrase in split_phrases(normalized, self.language):
-            for word in self._phonemizer.phrase(phrase.text):
+        for phrase in split_phrases(self._normalize(text), self.language):
+            for word in self._words(phrase.text):
                 if not word.phones:
                     unspoken.append(word.text)
                     continue
                 words.append(word.text)
                 spans.append((len(ids), len(ids) + len(word.phones)))
                 for position, phone in enumerate(word.phones):
-                    add(phone.symbol, phone.stress, position == 0, PUNCTUATION["none"])
+                    add(
+                        phone.symbol,
+                        phone.stress,
+                        position == 0,
+                        PUNCTUATION["none"],
+                        word.language,
+                    )
             add_pause(phrase.pause)
         if not words:
             raise InputError(_nothing_to_say(text, self.language))
@@ -105,6 +123,34 @@ class TextFrontend:
         return Phonemes(
             np.array(ids, dtype=np.int64), np.array(marks, dtype=np.int64), words, spans
         )
+
+    def _normalize(self, text: str) -> str:
+        text = clean_text(text)
+        if self._lexicon is None:
+            return clean_text(self._phonemizer.normalize(text))
+        return self._phonemizer.normalize(self._lexicon.mark(text))
+
+    def _words(self, phrase: str) -> Iterator[SpokenWord]:
+        if self._lexicon is None:
+            yield from self._phonemizer.phrase(phrase)
+            return
+        for piece in self._lexicon.split(phrase):
+            if isinstance(piece, Entry):
+                yield self._respelled(piece)
+            else:
+                yield from self._phonemizer.phrase(piece)
+
+    def _respelled(self, entry: Entry) -> SpokenWord:
+        phones = entry.phones
+        if not phones:
+            said = clean_text(self._phonemizer.normalize(clean_text(entry.respelling)))
+            phones = tuple(phone for word in self._phonemizer.phrase(said) for phone in word.phones)
+        if not phones:
+            raise InputError(
+                f"{entry.where}: {self.language} has no sound for {entry.respelling!r}; respell "
+                f"{entry.word!r} with other letters, or give its phonemes in IPA"
+            )
+        return SpokenWord(entry.word, phones, self.language)
 
 
 def phonemize(text: str, language: str) -> Phonemes:

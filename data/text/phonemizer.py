@@ -20,6 +20,8 @@ class SpokenWord:
 
     text: str
     phones: tuple[Phone, ...]
+    language: str
+    """Code of the language that it is said in."""
 
 
 @runtime_checkable

@@ -2,9 +2,16 @@
 
 from data.text.english import EnglishPhonemizer
 from data.text.espeak import EspeakPhonemizer
+from data.text.japanese import JapanesePhonemizer
+from data.text.mandarin import MandarinPhonemizer
 from data.text.phonemizer import Phonemizer
 
-PHONEMIZERS: dict[str, type[Phonemizer]] = {"en": EnglishPhonemizer}
+PHONEMIZERS: dict[str, type[Phonemizer]] = {
+    "en": EnglishPhonemizer,
+    "ja": JapanesePhonemizer,
+    "zh": MandarinPhonemizer,
+    "cmn": MandarinPhonemizer,
+}
 """Languages, without region, that have a phonemizer of their own; espeak-ng speaks the others."""
 
 
