@@ -1,4 +1,4 @@
-"""Judge a voice: word errors, similarity, sound, pitch and pace, beside human recordings and the base.
+"""Judge a voice: words, likeness, sound and pace, beside human recordings and the base.
 
   python scripts/evaluate.py voice=NAME reference=MANIFEST_OR_FOLDER [sentences=FILE]
   python scripts/evaluate.py voice=base speaker=NAME [transcribe.model=NAME_OR_PATH] [output=DIR]

@@ -33,7 +33,7 @@ from vocoder.discriminators import WaveDiscriminator
 
 logger = logging.getLogger(__name__)
 
-_RESUMED = ("update", "minutes", "best_score", "best_update")
+_RESUMED = ("update", "minutes", "best_score", "best_update", "baseline_error")
 
 
 @dataclass
@@ -105,8 +105,11 @@ class VoiceCloner(lightning.LightningModule):
         """Finished generator updates (Lightning's global_step counts both optimizers' steps)."""
         self.minutes = 0.0
         """Time trained so far, kept by the callback that keeps the time budget."""
-        self.best_score, self.best_update = math.inf, 0
-        """Lowest held-out score so far, and where it was."""
+        self.best_score, self.best_update = -math.inf, 0
+        """Highest held-out score so far, and where it was."""
+        self.baseline_error: float | None = None
+        """Error rate of the un-tuned voice; None where the run did not start from one that speaks,
+        and is not judged by listening."""
         self._resumed_from: dict[str, Any] | None = None
         self.skipped: list[str] = []
         """Optimizers whose step of the last update was skipped, and for how many updates so far."""
@@ -209,7 +212,7 @@ class VoiceCloner(lightning.LightningModule):
         """Takes everything back from a run's checkpoint; the optimizers when training starts."""
         self.load_state_dict(checkpoint["state_dict"])
         for name in _RESUMED:
-            setattr(self, name, checkpoint["timbre"][name])
+            setattr(self, name, checkpoint["timbre"].get(name, getattr(self, name)))
         self._resumed_from = checkpoint
 
     def on_train_start(self) -> None:

@@ -6,10 +6,15 @@ from timbre.config import RunConfig
 from timbre.metrics import curve
 from timbre.plots import plot_curves
 from timbre.rundir import RunDir
+from timbre.verdict import seconds_spent, verdict
 
 
 def write_report(
-    run: RunDir, config: RunConfig, rows: list[dict[str, float]], parameters: dict[str, int]
+    run: RunDir,
+    config: RunConfig,
+    rows: list[dict[str, float]],
+    parameters: dict[str, int],
+    best_update: int | None,
 ) -> None:
     """Writes the report and the curves of a finished or interrupted run.
 
@@ -18,6 +23,7 @@ def write_report(
         config: The run's configuration.
         rows: The rows of metrics.csv.
         parameters: Number of parameters per module.
+        best_update: Whose weights the bundle has, chosen by listening; None: nobody listened.
     """
     plot_curves(run.curves, rows)
     last = int(rows[-1]["update"]) if rows else 0
@@ -28,7 +34,9 @@ def write_report(
         f"- {last} of {config.train.updates} updates; trained: {', '.join(config.train.modules)};"
         f" started from `{config.init}`; seed {config.train.seed}",
         f"- model `{config.model.name}`: {sizes}",
+        f"- validation took {seconds_spent(rows):.0f} s",
         "",
+        *_heard(rows, config, best_update),
         "## Losses",
         "",
         "| | first | last | lowest |",
@@ -41,15 +49,22 @@ def write_report(
     ]
     if pictures := sorted(run.samples.glob(f"{last:06d}-*.png")):
         lines += ["", "## Held-out clips", ""]
-        for picture in pictures:
-            sound = picture.with_suffix(".wav").name
-            lines += [
-                f"`{picture.stem}`: [spoken from text](samples/{sound})",
-                "",
-                f"![mel](samples/{picture.name})",
-                "",
-            ]
+        lines += [f"![{picture.stem}](samples/{picture.name})\n" for picture in pictures]
     run.report.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def _heard(rows: list[dict[str, float]], config: RunConfig, best_update: int | None) -> list[str]:
+    """What listening says, and what was spoken."""
+    if best_update is None:
+        return []
+    return [
+        "## Does it sound better?",
+        "",
+        *verdict(rows, best_update, config.validation),
+        "",
+        "All that was spoken is in [samples](samples): `UPDATE-CLIP.wav`.",
+        "",
+    ]
 
 
 def _table(rows: list[dict[str, float]]) -> list[str]:

@@ -29,9 +29,12 @@ class RunDir:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.config = folder / "config.yaml"
+        self.composed = folder / "composed.yaml"
         self.command = folder / "command.txt"
         self.checkpoints = folder / "checkpoints"
         self.last_checkpoint = self.checkpoints / "last.ckpt"
+        self.best_checkpoint = self.checkpoints / "best.ckpt"
+        self.judge = self.checkpoints / "judge.safetensors"
         self.metrics = folder / "metrics.csv"
         self.samples = folder / "samples"
         self.voice = folder / "voice"
@@ -97,11 +100,16 @@ class RunDir:
         """Names of the configuration groups."""
         return {path.name for path in CONFIGS.iterdir() if path.is_dir()}
 
-    def save_config(self, config: DictConfig, overrides: list[str]) -> None:
-        """Writes the resolved configuration and the command that gave it."""
+    def save_config(self, config: DictConfig, composed: DictConfig, overrides: list[str]) -> None:
+        """Writes the resolved configuration, the composed one, and the command that gave them.
+
+        The composed one keeps its interpolations: `resume=… train.updates=N` must move the learning
+        rate's schedule along.
+        """
         if not is_main_process():
             return
         OmegaConf.save(config, self.config)
+        OmegaConf.save(composed, self.composed)
         self.command.write_text(" ".join(overrides) + "\n", encoding="utf-8")
 
     def load_config(self) -> DictConfig:
@@ -111,9 +119,11 @@ class RunDir:
             InputError: It cannot be read.
         """
         try:
-            return OmegaConf.load(self.config)  # type: ignore[return-value]
+            saved = OmegaConf.merge(OmegaConf.load(self.config), OmegaConf.load(self.composed))
         except (OSError, OmegaConfBaseException) as error:
             raise InputError(f"{self.config} cannot be read ({error})") from error
+        assert isinstance(saved, DictConfig)
+        return saved
 
 
 def is_main_process() -> bool:

@@ -36,6 +36,7 @@ from timbre.callbacks.validation import Validation
 from timbre.commands import INTERRUPTED, TERMINATED
 from timbre.config import RunConfig, parse
 from timbre.devices import Placement, place
+from timbre.listening import open_listener
 from timbre.metrics import MetricsFile, read_metrics
 from timbre.module import VoiceCloner
 from timbre.networks import Networks
@@ -99,15 +100,17 @@ def open_run(composed: DictConfig, overrides: list[str]) -> tuple[RunConfig, Run
                 f"resume={composed.resume}: {groups[0]} would replace a whole group of the run's "
                 "configuration; change single keys, or start a new run with init=RUN/voice"
             )
-        saved = OmegaConf.merge(
-            run.load_config(), OmegaConf.from_dotlist(changes), {"resume": str(run.folder)}
+        composed = DictConfig(
+            OmegaConf.merge(
+                run.load_config(), OmegaConf.from_dotlist(changes), {"resume": str(run.folder)}
+            )
         )
-        config = parse(RunConfig, saved)  # type: ignore[arg-type]
+        config = parse(RunConfig, composed)
     else:
         config = parse(RunConfig, composed)
         check_inputs(config)
         run = RunDir.create(config.run.dir, config.data.name)
-    run.save_config(OmegaConf.create(asdict(config)), overrides)
+    run.save_config(OmegaConf.create(asdict(config)), composed, overrides)
     return config, run
 
 
@@ -202,7 +205,7 @@ def fit(
         # The order matters: stop, then log, then judge, then save what all of them know.
         control,
         scalars,
-        Validation(data, scalars, saver, run.samples),
+        Validation(data, open_listener(config, data, run.samples), scalars, saver, run),
         ProgressDisplay(scalars, config.run.progress),
         saver,
     ]
@@ -218,30 +221,39 @@ def fit(
 
 
 def finish(config: RunConfig, module: VoiceCloner, data: VoiceDataModule, run: RunDir) -> None:
-    """Writes the voice bundle, the curves and the report."""
+    """Writes the voice bundle, the curves and the report.
+
+    A voice that was listened to is that of the best checkpoint, which may be the un-tuned one.
+    """
     networks = module.judged_networks
+    judged = module.baseline_error is not None
+    if judged:
+        prefix = "networks." if module.average is None else "average.module."
+        best = AtomicCheckpointIO().load_checkpoint(run.best_checkpoint)
+        restore_networks(networks, best, prefix)
     if "tokenizer" in config.train.modules:
         measure_prior(networks, data)
         module.networks.alignment_prior.copy_(networks.alignment_prior)
-    embeddings = [
-        mean_embedding(networks, data.recordings_of(speaker)) for speaker in data.speakers
-    ]
+    speakers = own_speakers(config)
+    embeddings = [mean_embedding(networks, data.recordings_of(speaker)) for speaker in speakers]
     bundle = Bundle(
         networks=networks,
         audio=config.audio,
-        speakers=list(data.speakers),
+        speakers=speakers,
         embeddings=torch.cat(embeddings).cpu(),
         name=config.data.name,
         language=config.data.language,
         about={
-            "updates": module.update,
+            "updates": module.best_update if judged else module.update,
             "minutes": round(module.minutes, 2),
             "init": config.init,
             "modules": list(config.train.modules),
         },
     )
     save_bundle(run.voice, bundle)
-    write_report(run, config, read_metrics(run.metrics), networks.parameter_counts())
+    rows = read_metrics(run.metrics)
+    best_update = module.best_update if judged else None
+    write_report(run, config, rows, networks.parameter_counts(), best_update)
     _LOG.info("voice: %s   report: %s", run.voice, run.report)
 
 
@@ -276,9 +288,16 @@ def datamodule(config: RunConfig, networks: Networks) -> VoiceDataModule:
     return VoiceDataModule(data, config.audio, cache, tokenizing, tokenizing.fingerprint)
 
 
-def restore_networks(networks: Networks, checkpoint: dict[str, Any]) -> None:
+def own_speakers(config: RunConfig) -> list[str]:
+    """The speakers that the voice consists of: not the replay's, nor those it never trains on."""
+    rows = read_manifest(config.data.manifest, check_audio=False)
+    return sorted({row.speaker for row in rows if row.split == "train"})
+
+
+def restore_networks(
+    networks: Networks, checkpoint: dict[str, Any], prefix: str = "networks."
+) -> None:
     """Loads a run's networks out of its checkpoint; tokens are made before the module is."""
-    prefix = "networks."
     state = checkpoint["state_dict"]
     networks.load_state_dict(
         {name.removeprefix(prefix): t for name, t in state.items() if name.startswith(prefix)}

@@ -6,49 +6,55 @@ import logging
 import math
 import time
 from collections import defaultdict
-from pathlib import Path
 from typing import Any
 
 import lightning
-import numpy as np
 import torch
-from torch import Tensor
 
-from data.audio import write_wav
 from data.batch import Batch
 from data.datamodule import VoiceDataModule
-from data.text.frontend import Phonemes
-from gpt.sampling import SamplingConfig
 from timbre.callbacks.logging import ScalarLogger
 from timbre.callbacks.saver import Saver
+from timbre.listening import Listener
 from timbre.module import VoiceCloner
 from timbre.plots import plot_mels
 from timbre.randomness import Draw
-from timbre.speech import speak
+from timbre.rundir import RunDir
 
 _LOG = logging.getLogger(__name__)
-_SEED = 1  # of speech and crops: equal at every validation, so that values compare
+_SEED = 1  # of crops and noise: equal at every validation, so that values compare
+_FALL_BACK = ("rec", "tokenizer_rec", "wave_mel")
+"""Reconstruction of what is trained: the judge of what does not speak; lower is better."""
 
 
 class Validation(lightning.Callback):
     """Measures at update 0, every `validation.every` updates, and at the end.
 
-    The first row is the un-tuned model. The lowest `val/<first term>` so far becomes `best.ckpt`.
+    The first row is the un-tuned model. Where it can speak, it is the baseline: `best.ckpt` is then
+    the checkpoint that sounds best of those that are understood as well, or the baseline itself,
+    and a run that finds no better one for long stops. Else the lowest reconstruction term is best.
 
     Args:
         data: Gives the held-out batches.
+        listener: Speaks and judges; None: nobody listens.
         scalars: Takes the values.
         saver: Saves the best.
-        folder: Where pictures and audio samples go.
+        run: Where pictures, audio samples and the frozen judges go.
     """
 
     def __init__(
-        self, data: VoiceDataModule, scalars: ScalarLogger, saver: Saver, folder: Path
+        self,
+        data: VoiceDataModule,
+        listener: Listener | None,
+        scalars: ScalarLogger,
+        saver: Saver,
+        run: RunDir,
     ) -> None:
         self.data = data
+        self.listener = listener
         self.scalars = scalars
         self.saver = saver
-        self.folder = folder
+        self.run = run
         self._measured_at = -1
 
     def on_train_start(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
@@ -56,6 +62,8 @@ class Validation(lightning.Callback):
         assert isinstance(module, VoiceCloner)
         if module.update == 0:
             self.measure(trainer, module)
+        elif module.baseline_error is not None and self.listener is not None:
+            self.listener.restore(module.judged_networks, self.run.judge)
 
     def on_train_batch_end(
         self,
@@ -67,7 +75,7 @@ class Validation(lightning.Callback):
     ) -> None:
         """Measures when it is time, and after the last update."""
         assert isinstance(module, VoiceCloner)
-        ended = trainer.should_stop and module.update >= module.config.train.updates
+        ended = trainer.should_stop and module.is_finished
         if module.update % module.config.validation.every == 0 or ended:
             self.measure(trainer, module)
 
@@ -77,6 +85,7 @@ class Validation(lightning.Callback):
             return
         self._measured_at = module.update
         started = time.monotonic()
+        score = -math.inf
         if trainer.is_global_zero:
             was_training = module.training
             module.eval()
@@ -84,27 +93,69 @@ class Validation(lightning.Callback):
                 torch.manual_seed(_SEED)
                 values = self._terms(trainer, module)
                 if "rec" in module.active:
-                    self._samples(module)
+                    self._draw_mels(module)
+                values |= self._listen(module, values)
             module.train(was_training)
-            self.scalars.record(trainer, module, {f"val/{n}": v for n, v in values.items()})
-            score = self._score(values)
-            shown = "  ".join(f"{name} {value:.3f}" for name, value in values.items())
-            _LOG.info("update %d  held out: %s", module.update, shown)
-        else:
-            score = math.inf
-        score = float(trainer.strategy.broadcast(score))
-        if score < module.best_score:
+            score = self._score(module, values)
+            self._record(trainer, module, values, time.monotonic() - started)
+        score, module.baseline_error = trainer.strategy.broadcast((score, module.baseline_error))
+        if score > module.best_score:
             module.best_score, module.best_update = score, module.update
             self.saver.save_best(trainer)
+        self._stop_if_stale(trainer, module)
         self.scalars.exclude(time.monotonic() - started)
 
+    def _record(
+        self,
+        trainer: lightning.Trainer,
+        module: VoiceCloner,
+        values: dict[str, float],
+        seconds: float,
+    ) -> None:
+        row = {f"val/{name}": value for name, value in values.items()} | {"val/seconds": seconds}
+        self.scalars.record(trainer, module, row)
+        shown = "  ".join(f"{name} {value:.3f}" for name, value in values.items())
+        _LOG.info("update %d  held out: %s", module.update, shown)
+
+    def _listen(self, module: VoiceCloner, terms: dict[str, float]) -> dict[str, float]:
+        """What is heard, if there is something to hear; at update 0 this may be the baseline."""
+        config, networks = module.config.validation, module.judged_networks
+        if self.listener is None or terms.get("semantic", 0.0) > config.babble_nats:
+            return {}
+        heard = self.listener(networks, module.update)
+        speaks = heard.get("error_rate", math.inf) <= config.intelligible
+        if module.update == 0 and speaks and all(name in heard for name in config.score):
+            module.baseline_error = heard["error_rate"]
+            human = self.listener.human(networks)
+            heard |= {f"human_{name}": value for name, value in human.items()}
+            self.listener.freeze(networks, self.run.judge)
+        return heard
+
     @staticmethod
-    def _score(values: dict[str, float]) -> float:
-        """What `best` means, lower is better: the reconstruction of what is trained."""
-        for name in ("rec", "tokenizer_rec", "wave_mel"):
-            if name in values:
-                return values[name]
-        return math.inf
+    def _score(module: VoiceCloner, values: dict[str, float]) -> float:
+        """What `best` means, higher is better; -inf is never best."""
+        config = module.config.validation
+        if module.baseline_error is None:
+            terms = [values[name] for name in _FALL_BACK if name in values]
+            return -terms[0] if terms else -math.inf
+        understood = values.get("error_rate", math.inf) <= module.baseline_error + config.tolerance
+        if not understood or any(name not in values for name in config.score):
+            return -math.inf
+        values["score"] = sum(weight * values[name] for name, weight in config.score.items())
+        return values["score"]
+
+    @staticmethod
+    def _stop_if_stale(trainer: lightning.Trainer, module: VoiceCloner) -> None:
+        """Ends a run whose voice has not become better for `validation.patience` validations."""
+        config = module.config.validation
+        stale = (module.update - module.best_update) // config.every
+        if module.baseline_error is not None and 0 < config.patience <= stale:
+            trainer.should_stop = True
+            _LOG.info(
+                "stopping: no better voice since update %d (validation.patience=%d)",
+                module.best_update,
+                config.patience,
+            )
 
     def _batches(self) -> list[Batch]:
         loader = self.data.val_dataloader()
@@ -124,40 +175,22 @@ class Validation(lightning.Callback):
             count += len(batch)
         return {name: total / count for name, total in sums.items()}
 
-    def _samples(self, module: VoiceCloner) -> None:
-        """Speaks the texts of some held-out clips, and draws what the decoder makes of them."""
+    def _draw_mels(self, module: VoiceCloner) -> None:
+        """Draws what the decoder makes of some held-out clips' tokens beside their true mels."""
         wanted = module.config.validation.samples
         batches = self._batches()
         if not wanted or not batches:
             return
         batch = batches[0].to(module.device)
-        networks = module.judged_networks
-        outputs = module.acoustic_terms(networks, None, batch, Draw(module.device), sample=False)
-        z_spk = networks.sovits(batch.reference, batch.reference_lengths)
+        draw = Draw(module.device)
+        outputs = module.acoustic_terms(module.judged_networks, None, batch, draw, sample=False)
         assert outputs.mel is not None
         for row in range(min(wanted, len(batch))):
             length = int(batch.mel_lengths[row])
-            stem = self.folder / f"{module.update:06d}-{batch.ids[row]}"
             plot_mels(
-                stem.with_suffix(".png"),
-                _array(batch.mel[row, :, :length]),
-                _array(outputs.mel[row, :, :length]),
+                self.run.samples / f"{module.update:06d}-{batch.ids[row]}.png",
+                batch.mel[row, :, :length].float().cpu().numpy(),
+                outputs.mel[row, :, :length].float().cpu().numpy(),
                 module.config.audio,
                 f"{batch.ids[row]}, update {module.update}: true tokens",
             )
-            generator = torch.Generator(module.device).manual_seed(_SEED)
-            phonemes = _phonemes(batch, row)
-            speech = speak(networks, phonemes, z_spk[row : row + 1], SamplingConfig(), generator)
-            audio = _array(speech.audio)
-            write_wav(stem.with_suffix(".wav"), audio, module.config.audio.sample_rate_hz)
-
-
-def _array(tensor: Tensor) -> np.ndarray:
-    array: np.ndarray = tensor.float().cpu().numpy()
-    return array
-
-
-def _phonemes(batch: Batch, row: int) -> Phonemes:
-    length = int(batch.phoneme_lengths[row])
-    ids, marks = batch.phonemes[row, :length].cpu(), batch.marks[row, :length].cpu()
-    return Phonemes(ids=ids.numpy(), marks=marks.numpy(), words=[], word_spans=[])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import soxr
@@ -89,6 +89,7 @@ class Measure:
         return values[known], weights[known]
 
 
+@runtime_checkable
 class Judge(Protocol):
     """Measures named quantities of clips."""
 

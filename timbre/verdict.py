@@ -1,0 +1,123 @@
+"""In plain words: did fine-tuning help, by how much, and how far is it from the human?"""
+
+from __future__ import annotations
+
+from timbre.config import ValidationConfig
+
+Row = dict[str, float]
+
+_SHOWN = (
+    # measure, title, factor, unit, decimals
+    ("error_rate", "phoneme errors", 100, " %", 1),
+    ("wer", "word errors", 100, " %", 1),
+    ("similarity", "similarity", 1, "", 3),
+    ("dnsmos", "DNSMOS", 1, "", 2),
+    ("mel_distance", "mel distance", 1, "", 2),
+    ("f0_error", "pitch error, semitones", 1, "", 1),
+    ("rate_ratio", "pace against the speaker's", 1, "", 2),
+    ("silence", "silence", 100, " %", 0),
+    ("score", "score", 1, "", 3),
+)
+
+
+def verdict(rows: list[Row], best_update: int, config: ValidationConfig) -> list[str]:
+    """What listening during a run found, as Markdown.
+
+    Args:
+        rows: Of metrics.csv; the first holds the un-tuned baseline.
+        best_update: The update whose weights the bundle has; 0: the un-tuned ones.
+        config: How the best was chosen.
+    """
+    heard = [row for row in rows if "val/error_rate" in row]
+    baseline = heard[0]
+    best = next(row for row in heard if row["update"] == best_update)
+    sentences = _helped(baseline, best) if best_update else _did_not_help(heard, config)
+    return [*sentences, "", *_table(heard, best_update)]
+
+
+def seconds_spent(rows: list[Row]) -> float:
+    """Time that validation took in all."""
+    return sum(row.get("val/seconds", 0.0) for row in rows)
+
+
+def _helped(baseline: Row, best: Row) -> list[str]:
+    before, after = baseline["val/score"], best["val/score"]
+    lines = [
+        f"**Fine-tuning helped.** The voice is that of update {int(best['update'])}: its score is "
+        f"{after:.3f}, the un-tuned voice's {before:.3f}."
+    ]
+    for name, title, factor, unit, digits in _SHOWN[:4]:
+        if f"val/{name}" in best and f"val/{name}" in baseline:
+            change = (
+                f"{baseline[f'val/{name}'] * factor:.{digits}f} → "
+                f"{best[f'val/{name}'] * factor:.{digits}f}{unit}"
+            )
+            human = baseline.get(f"val/human_{name}")
+            ceiling = "" if human is None else f" (human recordings {human * factor:.{digits}f})"
+            lines.append(f"- {title}: {change}{ceiling}{_share(baseline, best, name)}")
+    return lines
+
+
+def _share(baseline: Row, best: Row, name: str) -> str:
+    """How much of the way from the un-tuned voice to the human one was gone, for similarity."""
+    human = baseline.get(f"val/human_{name}")
+    if name != "similarity" or human is None:
+        return ""
+    before, after = baseline[f"val/{name}"], best[f"val/{name}"]
+    way = human - before
+    return f": {(after - before) / way:.0%} of the way" if way > 0 else ""
+
+
+def _did_not_help(heard: list[Row], config: ValidationConfig) -> list[str]:
+    baseline, tuned = heard[0], heard[1:]
+    if not tuned:
+        return [
+            "**Nothing was compared:** the run ended before its first validation. The voice in "
+            "`voice/` has the un-tuned weights."
+        ]
+    limit = baseline["val/error_rate"] + config.tolerance
+    understood = [row for row in tuned if row["val/error_rate"] <= limit]
+    lines = [
+        "**Fine-tuning did not help.** The voice in `voice/` has the un-tuned weights, given the "
+        "speaker by the mean of the training recordings."
+    ]
+    if not understood:
+        least = min(row["val/error_rate"] for row in tuned)
+        lines.append(
+            f"- After every validation more was misunderstood than the tolerance allows: at least "
+            f"{least:.1%} of the phonemes, the un-tuned voice {baseline['val/error_rate']:.1%} "
+            f"(+ {config.tolerance:.1%})."
+        )
+    else:
+        highest = max(row.get("val/score", float("-inf")) for row in understood)
+        lines.append(
+            f"- No score was above the un-tuned voice's {baseline['val/score']:.3f}; the highest "
+            f"was {highest:.3f}."
+        )
+    return [
+        *lines,
+        "- Lower the learning rates (`optimizer.rates.gpt`, `optimizer.rates.sovits`), listen to "
+        "`samples/`, and check the recordings and their texts.",
+    ]
+
+
+def _table(heard: list[Row], best_update: int) -> list[str]:
+    shown = [each for each in _SHOWN if any(f"val/{each[0]}" in row for row in heard)]
+    lines = [
+        "| | " + " | ".join(title for _, title, *_ in shown) + " |",
+        "|---" * (len(shown) + 1) + "|",
+    ]
+    for row in heard:
+        update = int(row["update"])
+        name = "un-tuned" if update == 0 else f"update {update}"
+        name = f"**{name}**" if update == best_update else name
+        lines.append(f"| {name} | " + " | ".join(_cells(row, shown, "val/")) + " |")
+    lines.append("| human | " + " | ".join(_cells(heard[0], shown, "val/human_")) + " |")
+    return lines
+
+
+def _cells(row: Row, shown: list[tuple[str, str, int, str, int]], prefix: str) -> list[str]:
+    return [
+        f"{row[prefix + name] * factor:.{digits}f}{unit}" if prefix + name in row else "–"
+        for name, _, factor, unit, digits in shown
+    ]
