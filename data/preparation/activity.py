@@ -3,7 +3,7 @@
 import importlib.util
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float32
@@ -30,6 +30,7 @@ class Region:
     """Seconds."""
 
 
+@runtime_checkable
 class SpeechActivity(Protocol):
     """Hears speech."""
 
@@ -50,7 +51,7 @@ class SileroActivity:
         model = path / "silero_vad_16k_sequence.onnx"
         if not model.is_file():
             raise InputError(
-                "preparation needs silero-vad 6.2 or newer, which is not installed: "
+                "preparation needs silero-vad 6.2.3 or newer, which is not installed: "
                 "pip install 'timbre-voice[prepare]'"
             )
         import onnxruntime

@@ -8,8 +8,8 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
-from types import TracebackType
-from typing import Any, Protocol, Self
+from contextlib import contextmanager
+from typing import Any, Protocol, runtime_checkable
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -21,6 +21,7 @@ _LOG = logging.getLogger(__name__)
 _CONNECT_SECONDS = 20
 
 
+@runtime_checkable
 class Executor(Protocol):
     """Runs a function over chunks of work."""
 
@@ -32,14 +33,8 @@ class Executor(Protocol):
     ) -> Iterator[tuple[int, Any]]:
         """Yield the number of each chunk and its result, as they are done."""
 
-    def __enter__(self) -> Self: ...
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None: ...
+    def close(self, at_once: bool) -> None:
+        """End the workers; `at_once` without waiting for what they are doing."""
 
 
 class InThisProcess:
@@ -53,15 +48,7 @@ class InThisProcess:
         """Yield the number of each chunk and its result."""
         yield from ((number, function(chunk)) for number, chunk in enumerate(chunks))
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self, at_once: bool) -> None:
         """Nothing to end."""
 
 
@@ -87,19 +74,11 @@ class Processes:
         for future in as_completed(numbers):
             yield numbers[future], future.result()
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self, at_once: bool) -> None:
         """End the processes, without waiting for their chunks if the run was stopped."""
         if self._pool is None:
             return
-        if kind is not None:
+        if at_once:
             self._pool.shutdown(wait=False, cancel_futures=True)
             for child in multiprocessing.active_children():
                 child.terminate()
@@ -140,25 +119,26 @@ class Dask:
         for future in as_completed_there(futures):
             yield numbers[future.key], future.result()
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self, at_once: bool) -> None:
         """Leave the cluster; what it has not begun yet is forgotten with the futures."""
         self._client.close()
 
 
-def create_executor(config: PrepareConfig) -> Executor:
-    """Return the executor that the configuration asks for."""
-    if config.executor == "dask":
-        return Dask(config.scheduler or "")
+@contextmanager
+def open_executor(config: PrepareConfig) -> Iterator[Executor]:
+    """The executor that the configuration asks for; an exception ends its workers at once."""
+    executor: Executor
     workers = config.workers or len(os.sched_getaffinity(0))
-    return InThisProcess() if workers == 1 else Processes(workers)
+    if config.executor == "dask":
+        executor = Dask(config.scheduler or "")
+    else:
+        executor = InThisProcess() if workers == 1 else Processes(workers)
+    try:
+        yield executor
+    except BaseException:
+        executor.close(at_once=True)
+        raise
+    executor.close(at_once=False)
 
 
 def run_with_progress(

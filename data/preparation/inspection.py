@@ -21,7 +21,10 @@ from data.preparation.cache import StepCache, fingerprint
 from data.preparation.decode import decode
 from data.preparation.sound import levels_db, noise_level_db
 
-_VERSION = 1
+_VERSION = 2
+_FRAME_SECONDS = 0.01
+_AUDIBLE_DB = 30.0
+_BLIP_SECONDS = 0.4
 
 
 @dataclass(frozen=True)
@@ -114,10 +117,15 @@ class Inspector:
         loud = audio * (0.5 / float(np.quantile(np.abs(audio), 0.9999) + 1e-9))
         speech = self._activity(soxr.resample(np.clip(loud, -1, 1), rate, SAMPLE_RATE_HZ))
         regions = speech_regions(speech, seconds, self._step.activity)
+        levels = levels_db(audio, rate)
         if not regions:
+            audible = _FRAME_SECONDS * int((levels > levels.max() - _AUDIBLE_DB).sum())
             detail = f"{path}: the voice activity detector hears nobody speak"
-            return Inspection(**{**vars(facts), "problem": "no speech", "detail": detail})
-        noise = noise_level_db(levels_db(audio, rate), regions)
+            if audible < _BLIP_SECONDS:
+                detail = f"{path}: {audible:.2f} s of sound, too little to know speech by"
+            problem = "no speech" if audible >= _BLIP_SECONDS else "too short"
+            return Inspection(**{**vars(facts), "problem": problem, "detail": detail})
+        noise = noise_level_db(levels, regions)
         found = {"regions": tuple(regions), "noise_db": round(noise, 2)}
         return Inspection(**{**vars(facts), **found})
 

@@ -3,7 +3,7 @@
 import importlib
 import importlib.util
 import warnings
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import soxr
@@ -22,6 +22,7 @@ DNSMOS_INSTALL = "pip install --no-deps speechmos requests tqdm"
 RESEMBLYZER_INSTALL = "pip install --no-deps resemblyzer webrtcvad-wheels 'setuptools<81'"
 
 
+@runtime_checkable
 class VoiceEmbedding(Protocol):
     """Tells voices apart."""
 

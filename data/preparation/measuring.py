@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float64
+from numpy import ndarray
 
 from data.loudness import loudness_lufs
 from data.preparation.activity import Region
 from data.preparation.cache import StepCache, fingerprint
-from data.preparation.decode import CLIPPING_FRAME_SECONDS
+from data.preparation.decode import CLIPPING_FRAME_SECONDS, Decoded
 from data.preparation.judges import PitchAndTimbre, Resemblyzer, SoundQuality, VoiceEmbedding
 from data.preparation.sound import edges, levels_db, snr_db
 from data.preparation.spectrum import bandwidth_hz, power_spectra
@@ -95,6 +97,8 @@ class Measurer:
         self._step = step
         self._rate = step.sample_rate_hz
         self._files = LastFile(self._rate)
+        self._measured: Decoded | None = None
+        self._levels: Float64[ndarray, " frames"] | None = None
         self._quality = SoundQuality() if step.quality else None
         self._embed: VoiceEmbedding = (
             Resemblyzer() if step.embedding == Resemblyzer.name else PitchAndTimbre()
@@ -103,7 +107,9 @@ class Measurer:
     def __call__(self, task: Piece) -> Any:
         """Return the measures as plain data."""
         decoded = self._files(task.path)
-        levels = levels_db(decoded.audio, self._rate)
+        if self._levels is None or decoded is not self._measured:
+            self._measured, self._levels = decoded, levels_db(decoded.audio, self._rate)
+        levels = self._levels
         margin = self._step.margin_seconds
         place = edges(levels, task.speech, task.room, task.noise_db, margin)
         audio = decoded.audio[round(place.start * self._rate) : round(place.end * self._rate)]

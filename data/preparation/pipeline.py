@@ -19,7 +19,7 @@ from data.preparation.checks import can_be_kept, verdicts
 from data.preparation.clips import Clip, clips_of
 from data.preparation.config import PrepareConfig
 from data.preparation.cutting import windows
-from data.preparation.executors import Executor, create_executor
+from data.preparation.executors import Executor, open_executor
 from data.preparation.inspection import Inspection, InspectRecordings, inspection_of
 from data.preparation.judges import (
     DNSMOS_INSTALL,
@@ -65,7 +65,7 @@ def prepare(config: PrepareConfig, create_recognizer: CreateRecognizer = Whisper
     voice.folder.mkdir(parents=True, exist_ok=True)
     lock = FileLock(voice.folder / ".lock")
     try:
-        with lock.acquire(timeout=0), create_executor(config) as executor:
+        with lock.acquire(timeout=0), open_executor(config) as executor:
             return Preparation(config, executor, create_recognizer).run()
     except Timeout as error:
         raise InputError(
@@ -112,7 +112,7 @@ class Preparation:
             not r or (keeps_all and can_be_kept(c, r)) for c, r in zip(clips, reasons, strict=True)
         ]
         ids = clip_ids(clips, config)
-        seconds = sum(clip.seconds for clip, is_kept in zip(clips, kept, strict=True) if is_kept)
+        seconds = sum((c.seconds for c, is_kept in zip(clips, kept, strict=True) if is_kept), 0.0)
         self._warn(seconds)
         enough = seconds >= config.quality.min_total_seconds
         good = [number for number, is_kept in enumerate(kept) if is_kept]

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from jaxtyping import Float32
 from numpy import ndarray
@@ -43,6 +43,7 @@ class Heard:
     """Language code, given or detected."""
 
 
+@runtime_checkable
 class Recognizer(Protocol):
     """Listens."""
 

@@ -53,7 +53,7 @@ class Outcome:
     @property
     def kept_seconds(self) -> float:
         """Speech that was kept."""
-        return sum(clip.seconds for clip, kept in zip(self.clips, self.kept, strict=True) if kept)
+        return sum((c.seconds for c, kept in zip(self.clips, self.kept, strict=True) if kept), 0.0)
 
     @property
     def dropped(self) -> Counter[str]:

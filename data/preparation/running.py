@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
 
 from data.preparation.cache import StepCache
 from data.preparation.executors import Executor, run_with_progress
@@ -17,6 +17,7 @@ Task = TypeVar("Task")
 TaskIn = TypeVar("TaskIn", contravariant=True)
 
 
+@runtime_checkable
 class Worker(Protocol[TaskIn]):
     """Does the work of a step; holds models that are costly to load."""
 
@@ -24,6 +25,7 @@ class Worker(Protocol[TaskIn]):
         """Return the result of a task as plain JSON data."""
 
 
+@runtime_checkable
 class Step(Protocol[TaskIn]):
     """A piece of the preparation. It travels to other processes, so it holds settings only."""
 

@@ -68,7 +68,7 @@ def test_gpt_sovits_list_of_another_machine(folder: Path) -> None:
     listed = write(
         folder / "set.list",
         "output/slicer/a.wav|anna|EN|Hello | there.",
-        "/home/x/b.wav|ben|JP|こんにちは。",
+        "/recordings/b.wav|ben|JP|こんにちは。",
     )
     assert found(folder, transcripts=str(listed)) == [
         ("a", "anna", "Hello | there.", "en"),

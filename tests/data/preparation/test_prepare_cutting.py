@@ -1,3 +1,5 @@
+import itertools
+
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -8,7 +10,6 @@ from data.preparation.config import CutConfig, ValidationSplitConfig
 from data.preparation.cutting import cut, windows
 from data.preparation.recognizer import Word
 from data.preparation.split import held_out
-import itertools
 
 CONFIG = CutConfig()
 
