@@ -14,7 +14,7 @@ help: ## list the targets
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev,prepare,evaluate]'
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev,prepare,evaluate,languages]'
 	@touch $@
 
 setup: $(STAMP) ## make .venv and install Timbre into it, editable

@@ -7,7 +7,6 @@ speak/*: tokens per second and real-time factors of synthesis, compared with rea
 """
 
 import json
-import logging
 from dataclasses import asdict
 
 from omegaconf import DictConfig
@@ -20,7 +19,6 @@ def main(config: DictConfig) -> None:
     from timbre.benchmark import BenchmarkConfig, benchmark
     from timbre.config import parse
 
-    logging.getLogger("lightning").setLevel(logging.WARNING)
     for measurement in benchmark(parse(BenchmarkConfig, config)):
         values = asdict(measurement).items()
         rounded = {k: float(f"{v:.4g}") if isinstance(v, float) else v for k, v in values}

@@ -34,6 +34,7 @@ from timbre.networks import ModelConfig, Networks
 from timbre.objective import ObjectiveConfig
 from timbre.optimization import OptimizerConfig
 from timbre.speech import speak
+from timbre.training import quiet_lightning
 
 STAGES = {"tokenizer": ["tokenizer"], "acoustic": ["gpt", "sovits"], "vocoder": ["vocoder"]}
 """Training workloads and the modules that each trains, adversaries included."""
@@ -164,20 +165,21 @@ def _training(config: BenchmarkConfig, stage: str) -> Iterator[Measurement]:
             train=TrainConfig(updates=updates, modules=STAGES[stage]),
         )
         stopwatch = _Stopwatch()
-        trainer = lightning.Trainer(
-            accelerator=placement.accelerator,
-            precision=precision,  # type: ignore[arg-type]
-            devices=1,
-            max_epochs=1,
-            logger=False,
-            callbacks=[stopwatch],
-            enable_checkpointing=False,
-            enable_progress_bar=False,
-            enable_model_summary=False,
-        )
         torch.manual_seed(0)
         memory = _PeakMemory(_device(config))
-        trainer.fit(VoiceCloner(run, _SPEAKERS), train_dataloaders=repeat(batch, updates))
+        with quiet_lightning():
+            trainer = lightning.Trainer(
+                accelerator=placement.accelerator,
+                precision=precision,  # type: ignore[arg-type]
+                devices=1,
+                max_epochs=1,
+                logger=False,
+                callbacks=[stopwatch],
+                enable_checkpointing=False,
+                enable_progress_bar=False,
+                enable_model_summary=False,
+            )
+            trainer.fit(VoiceCloner(run, _SPEAKERS), train_dataloaders=repeat(batch, updates))
         median = statistics.median(stopwatch.seconds[1:])
         baseline = baseline or median
         yield Measurement(
