@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from omegaconf import OmegaConf
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor
 
 from data.errors import InputError
@@ -93,7 +93,8 @@ def save_bundle(folder: Path, bundle: Bundle) -> None:
     )
     for file, wanted in ((TOKENIZER, True), (MODEL, False)):
         part = {name: t for name, t in tensors.items() if name.startswith(_TOKENIZING) == wanted}
-        save_file(part, folder / f"{file}.tmp")
+        # Not save_file, which leaves a file that only its owner may read.
+        (folder / f"{file}.tmp").write_bytes(save(part))
         os.replace(folder / f"{file}.tmp", folder / file)
     text = folder / f"{CONFIG}.tmp"
     text.write_text(json.dumps(asdict(header), indent=1, ensure_ascii=False), encoding="utf-8")
