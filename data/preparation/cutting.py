@@ -11,8 +11,10 @@ from data.preparation.recognizer import Word
 _FINER_PAUSE_SECONDS = 0.1
 """Where no pause of `min_pause_seconds` is near, a shorter one is better than losing the clip."""
 _INSIDE_SECONDS = 0.1
+_INSIDE_SHARE = 0.25
 """A word that reaches this far into the speech on both sides of a pause is not over there: the
-pause is a closed consonant. Recognisers place words to a tenth of a second or so."""
+pause is a closed consonant, or it is not certain on which side the word is. Recognisers place words
+to a tenth of a second or so; for short pauses less, a quarter of the pause, is enough to doubt."""
 
 
 @dataclass(frozen=True)
@@ -104,10 +106,8 @@ def _pauses(group: Sequence[Region], words: Sequence[Word], least: float) -> lis
 
 
 def _is_inside_word(before: Region, after: Region, words: Sequence[Word]) -> bool:
-    return any(
-        word.start < before.end - _INSIDE_SECONDS and word.end > after.start + _INSIDE_SECONDS
-        for word in words
-    )
+    reach = min(_INSIDE_SECONDS, _INSIDE_SHARE * (after.start - before.end))
+    return any(word.start < before.end - reach and word.end > after.start + reach for word in words)
 
 
 def _best_cuts(

@@ -55,6 +55,12 @@ def test_word_that_only_touches_the_pause_does_not_prevent_a_cut() -> None:
     assert lengths(cut(speech, words, CONFIG)) == [8.0, 9.0]
 
 
+def test_no_cut_in_a_short_pause_where_a_word_may_be_on_either_side() -> None:
+    speech = regions(8.0, 0.19, 9.0)
+    # Between 8.5 and 8.69 s: "is" is said after the pause, but the recogniser lets it begin before.
+    assert lengths(cut(speech, [Word(" is", 8.2, 8.77, 1.0)], CONFIG)) == [17.19]
+
+
 def test_finer_pauses_where_there_are_no_others() -> None:
     assert lengths(cut(regions(9.0, 0.15, 10.0), (), CONFIG)) == [9.0, 10.0]
 
