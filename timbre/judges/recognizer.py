@@ -11,9 +11,9 @@ from typing import Any
 from rapidfuzz.distance import Levenshtein
 
 from data.errors import InputError
+from data.text.words import WordList
 from timbre.judges.clip import Clip, Measure
 from timbre.judges.optional import NotAvailableError, import_optional
-from timbre.judges.words import WordList
 
 INSTALL = "pip install faster-whisper"
 _SAMPLE_RATE_HZ = 16000
