@@ -145,9 +145,14 @@ class Evaluation:
 
     def _voice(self) -> Synthesizer:
         """The judged voice: the bundle's, or for a base without a chosen one, zero-shot."""
-        if self.config.speaker is None and len(self.bundle.speakers) != 1 and self.config.prompt:
+        if self.config.speaker is not None or len(self.bundle.speakers) == 1:
+            return Synthesizer(self.bundle, speaker=self.config.speaker)
+        if self.config.prompt is not None:
             return Synthesizer(_cloned(self.bundle, self._prompt_mels()))
-        return Synthesizer(self.bundle, speaker=self.config.speaker)
+        raise InputError(
+            f"voice={self.config.voice} has {len(self.bundle.speakers)} speakers: choose one with "
+            f"speaker=NAME ({', '.join(self.bundle.speakers)}), or clone one with prompt=RECORDINGS"
+        )
 
     def _spoken(self, voice: Synthesizer, sentences: list[str] | None = None) -> list[Clip]:
         clips = []
@@ -263,7 +268,8 @@ class Evaluation:
         if source is None:
             return []
         rate = self.bundle.audio.sample_rate_hz
-        clips = read_recordings(Path(source), rate, self.frontend, split, limit)
+        speaker = self.config.speaker
+        clips = read_recordings(Path(source), rate, self.frontend, split, limit, speaker)
         return [replace(clip, speaker="") for clip in clips]
 
     def _load_base(self, voice: Path) -> Bundle | None:

@@ -19,7 +19,12 @@ AUDIO_ENDINGS = (".wav", ".flac", ".ogg", ".opus", ".mp3", ".m4a")
 
 
 def read_recordings(
-    path: Path, sample_rate_hz: int, frontend: TextFrontend, split: str, limit: int
+    path: Path,
+    sample_rate_hz: int,
+    frontend: TextFrontend,
+    split: str,
+    limit: int,
+    speaker: str | None = None,
 ) -> list[Clip]:
     """Reads a speaker's recordings, with their texts where there is a manifest.
 
@@ -30,6 +35,7 @@ def read_recordings(
         frontend: Phonemizes the texts.
         split: Of a manifest with both splits, the one that is read.
         limit: At most so many, taken evenly.
+        speaker: Of a manifest in which this speaker occurs, only the rows of that voice.
 
     Raises:
         InputError: There is nothing to read, or something cannot be read.
@@ -37,7 +43,9 @@ def read_recordings(
     if (path / "manifest.jsonl").is_file():
         path = path / "manifest.jsonl"
     if path.suffix == ".jsonl":
-        rows = _of_split(read_manifest(path), split)
+        rows = read_manifest(path)
+        rows = [row for row in rows if row.speaker == speaker] or rows
+        rows = [row for row in rows if row.split == split] or rows
         return [clip_of(row, sample_rate_hz, frontend) for row in evenly(rows, limit)]
     files = [path] if path.is_file() else sorted(path.glob("**/*"))
     files = [file for file in files if file.suffix.lower() in AUDIO_ENDINGS]
@@ -50,10 +58,6 @@ def read_recordings(
         Clip(file.stem, read(file, sample_rate_hz), sample_rate_hz, recording=str(file))
         for file in evenly(files, limit)
     ]
-
-
-def _of_split(rows: list[Utterance], split: str) -> list[Utterance]:
-    return [row for row in rows if row.split == split] or rows
 
 
 def clip_of(row: Utterance, sample_rate_hz: int, frontend: TextFrontend) -> Clip:
