@@ -60,7 +60,7 @@ class HanziReader:
         A character without a reading is a word with no syllables.
         """
         words: list[tuple[str, Word]] = []
-        for word in self._segmenter().cut(text):
+        for word in self._cut(text):
             for syllables in self._read(word):
                 written = "".join(s.character for s in syllables)
                 bends = written in ("儿", "兒") and words and words[-1][1]
@@ -87,11 +87,23 @@ class HanziReader:
                 self._tokenizer = tokenizer
         return self._tokenizer
 
+    def _cut(self, text: str) -> Iterator[str]:
+        for word in self._segmenter().cut(text):
+            # jieba guesses words that its dictionary does not have: 慢慢|地说.
+            if len(word) > 1 and word[0] in "地得" and not self.is_word(word):
+                yield word[0]
+                yield word[1:]
+            else:
+                yield word
+
     def _read(self, word: str) -> Iterator[Word]:
         """Yield the word; in pieces, if it holds characters without a reading (no final)."""
         readings: list[str] = []
         for piece in self._known_pieces(word):
             before = word[len(readings) - 1] if readings else ""
+            if piece == "地" and len(readings) > 1:
+                readings.append("de5")  # 慢慢地, which is no phrase of pypinyin
+                continue
             if before and (reading := _reading_after(before, piece)):
                 readings.append(reading)
                 continue

@@ -1,8 +1,11 @@
 """Texts in several languages: every run of letters is read in the language of its script."""
 
+from data.errors import InputError
 from data.text.phonemizer import Phonemizer, SpokenWord
 from data.text.registry import create_phonemizer
-from data.text.scripts import language_runs
+from data.text.scripts import is_han, language_runs
+
+_LAST_RESORT = "zh"
 
 
 class MixedPhonemizer:
@@ -31,11 +34,21 @@ class MixedPhonemizer:
         Raises:
             InputError: a language of the phrase needs a package that is not installed.
         """
-        return [
+        words = [
             word
             for language, run in language_runs(text, self.language)
             for word in self._in(language).phrase(run)
         ]
+        return [spoken for word in words for spoken in self._rescue(word)]
+
+    def _rescue(self, word: SpokenWord) -> list[SpokenWord]:
+        """Read in Mandarin what Japanese cannot: simplified characters."""
+        if word.phones or word.language == _LAST_RESORT or not all(map(is_han, word.text)):
+            return [word]
+        try:
+            return self._in(_LAST_RESORT).phrase(word.text)
+        except InputError:  # not installed: the word is left out, and logged as such
+            return [word]
 
     def _in(self, language: str) -> Phonemizer:
         if language not in self._phonemizers:

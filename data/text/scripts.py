@@ -2,7 +2,6 @@
 
 import unicodedata
 from collections.abc import Iterator
-from functools import partial
 from itertools import groupby
 
 # Each script with the language that reads it in a text of another script, and the languages that
@@ -82,11 +81,9 @@ def language_runs(text: str, language: str) -> Iterator[tuple[str, str]]:
     readers = _readers(text, language)
     owners: list[str | None] = [readers.get(script_of(c)) for c in text]
     _follow_letters(text, owners, language)
-    lone = "GREEK" in map(script_of, text) and "GREEK" not in scripts_of(language)
-    for owner, places in groupby(range(len(text)), key=partial(list.__getitem__, owners)):
-        run = "".join(text[i] for i in places)
-        own = lone and owner == readers["GREEK"] and len(run) == 1
-        yield language if own or owner is None else owner, run
+    _keep_lone_greek(text, owners, language)
+    for owner, places in groupby(range(len(text)), key=lambda place: owners[place] or language):
+        yield owner, "".join(text[place] for place in places)
 
 
 def _readers(text: str, language: str) -> dict[str, str]:
@@ -119,3 +116,14 @@ def _follow_letters(text: str, owners: list[str | None], language: str) -> None:
         filler = before if before == after and not speaks else language
         owners[start:end] = [filler] * (end - start)
         start = end
+
+
+def _keep_lone_greek(text: str, owners: list[str | None], language: str) -> None:
+    """Give letters that name quantities (5 μm, 2π) to the text's own language, in place."""
+    if "GREEK" in scripts_of(language):
+        return
+    greek = [script_of(character) == "GREEK" for character in text]
+    padded = [False, *greek, False]
+    for i, (before, here, after) in enumerate(zip(padded, padded[1:], padded[2:], strict=False)):
+        if here and not before and not after:
+            owners[i] = language
