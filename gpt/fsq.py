@@ -19,6 +19,12 @@ class FSQ(nn.Module):
         levels: number of levels of each channel; the number of codes is their product.
     """
 
+    sizes: Tensor
+    basis: Tensor
+    half_range: Tensor
+    offset: Tensor
+    shift: Tensor
+
     def __init__(self, levels: Sequence[int]):
         super().__init__()
         if not levels or min(levels) < 2:

@@ -50,7 +50,7 @@ class GPTConfig:
     max_positions: int = 4096
     """Longest sequence, speaker prefix included."""
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.layout not in ("interleaved", "plain"):
             raise ValueError(f"layout={self.layout!r}: must be 'interleaved' or 'plain'")
         if self.width % (2 * self.heads):

@@ -28,7 +28,7 @@ class SamplingConfig:
     repetition_threshold: float = 0.1
     """A token that fills more than this share of the window is drawn again from all tokens."""
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.temperature < 0 or self.end_temperature <= 0:
             raise ValueError(
                 f"temperature={self.temperature} must be at least 0 and"

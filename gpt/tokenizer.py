@@ -44,7 +44,7 @@ class TokenizerConfig:
     mel_std: float = 2.0
     """Scale of the log-mel, nats."""
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.symbols < 3:
             raise ValueError(
                 f"symbols={self.symbols}: give the size of the symbol table, which holds at least"

@@ -3,6 +3,7 @@
 import logging
 import sys
 from pathlib import Path
+from typing import cast
 
 from omegaconf import OmegaConf
 
@@ -22,7 +23,7 @@ def run(overrides: list[str]) -> int:
         OmegaConf.from_dotlist(overrides),
     )
     try:
-        report = main(OmegaConf.to_object(config), ROOT)
+        report = main(cast(CorpusConfig, OmegaConf.to_object(config)), ROOT)
     except InputError as error:
         logging.error("%s", error)
         return 2

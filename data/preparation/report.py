@@ -174,7 +174,7 @@ def _pictures(outcome: Outcome) -> Iterator[str]:
     ]
     if measured:
         names = ("seconds", "loudness before, LUFS", "SNR, dB")
-        groups = {
+        groups: dict[str, tuple[Sequence[float], Sequence[float]]] = {
             name: ([m[k] for m in measured if m[3]], [m[k] for m in measured if not m[3]])
             for k, name in enumerate(names)
         }

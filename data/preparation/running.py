@@ -29,8 +29,9 @@ class Worker(Protocol[TaskIn]):
 class Step(Protocol[TaskIn]):
     """A piece of the preparation. It travels to other processes, so it holds settings only."""
 
-    name: str
-    """Folder of its results in the cache."""
+    @property
+    def name(self) -> str:
+        """Folder of its results in the cache."""
 
     def key(self, task: TaskIn, cache: StepCache, may_read: bool) -> str | None:
         """Return what the result depends on; None if it takes reading, or cannot be known."""
