@@ -44,7 +44,7 @@ _FEWEST_CLIPS = 5
 _MOST_PHONEMES_PER_SECOND = 30.0
 _LEAST_PHONEMES_PER_SECOND = 3.0
 _FORGIVEN_LETTERS = 4
-_COARSE_LIMIT = 3.0
+_COARSE_LIMIT = 3.5
 _ALIKE_SECONDS = 1.03
 _KNOWN_RECOGNISER_ERROR = 0.85
 _SHORTEST_SECONDS = 0.45
@@ -64,8 +64,8 @@ def verdicts(clips: Sequence[Clip], config: QualityConfig, embedding: str) -> li
                 groups[clip.recording.speaker, clip.language].append(number)
         for numbers in groups.values():
             found, reason = check([clips[n] for n in numbers], config, embedding)
-            for number in np.flatnonzero(found):
-                reasons[numbers[number]] = reason
+            for index in np.flatnonzero(found):
+                reasons[numbers[index]] = reason
     return reasons
 
 

@@ -99,8 +99,10 @@ def clips_of(
         speech = Region(group[0].start, group[-1].end)
         problem, detail = _problem(number, groups, speech, inspection, config)
         if not problem and texts is None:
-            problem = "transcript mismatch"
-            detail = "the transcript of the long recording does not follow what was heard in it"
+            problem, detail = "transcript mismatch", "it does not follow what was heard"
+            if words is None:
+                problem = "too long"
+                detail = "its transcript can only be divided by a recogniser: transcribe.check=true"
         heard = "".join(word.text for word in share).strip()
         clips.append(
             Clip(

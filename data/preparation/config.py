@@ -91,8 +91,8 @@ class QualityConfig:
     """Highest frequency within 60 dB of the strongest; telephone sound ends at 4000 Hz:
     `narrow band`."""
     min_dnsmos: float = 1.2
-    """DNSMOS P.835 overall score, 1 to 5, if speechmos is installed: `poor sound`. Low, since
-    usable short clips of acted speech score 1.5 to 2; noise alone scores 1.1."""
+    """DNSMOS P.835 overall score, 1 to 5, if speechmos is installed: `poor sound`. Low, since good
+    short clips of acted speech may score 1.5, and noise alone 1.1."""
     max_error_rate: float = 0.3
     """Letters that recogniser and transcript disagree on: `transcript mismatch`. Where the
     recogniser is bad at a language, its usual error rate on this voice decides instead."""

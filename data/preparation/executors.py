@@ -116,7 +116,7 @@ class Dask:
 
         futures = [self._client.submit(function, chunk, pure=False) for chunk in chunks]
         numbers = {future.key: number for number, future in enumerate(futures)}
-        for future in as_completed_there(futures):
+        for future in as_completed_there(futures, loop=self._client.loop):
             yield numbers[future.key], future.result()
 
     def close(self, at_once: bool) -> None:

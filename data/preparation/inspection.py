@@ -21,7 +21,7 @@ from data.preparation.cache import StepCache, fingerprint
 from data.preparation.decode import decode
 from data.preparation.sound import levels_db, noise_level_db
 
-_VERSION = 2
+_VERSION = 3
 _FRAME_SECONDS = 0.01
 _AUDIBLE_DB = 30.0
 _BLIP_SECONDS = 0.4

@@ -1,6 +1,7 @@
 """Step 3: what is said and when, by Whisper through faster-whisper."""
 
 import importlib
+import logging
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -69,6 +70,8 @@ class Whisper:
 
     def __init__(self, config: TranscribeConfig, threads: int) -> None:
         self._config = config
+        # It tells the length of every piece of audio.
+        logging.getLogger("faster_whisper").setLevel(logging.WARNING)
         self._model = _load(config, threads)
 
     def __call__(self, audio: Float32[ndarray, " samples"], language: str | None) -> Heard:
