@@ -7,6 +7,8 @@ from data.text.normalize import normalize_english
 class EnglishPhonemizer(EspeakPhonemizer):
     """English of any accent that espeak-ng has (`en` is American)."""
 
+    version = "english-2"
+
     def normalize(self, text: str) -> str:
         """Write out numbers, abbreviations and signs in English words."""
-        return normalize_english(text)
+        return normalize_english(text, day_first=self.language not in ("en", "en-us"))

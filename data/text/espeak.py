@@ -10,7 +10,7 @@ import espeakng_loader
 from phonemizer.backend.espeak.wrapper import EspeakWrapper
 
 from data.errors import InputError
-from data.text.normalize import spell_numbers
+from data.text.european import EuropeanNormalizer
 from data.text.phonemizer import Phone, SpokenWord
 from data.text.symbols import (
     CHARACTERS,
@@ -99,12 +99,13 @@ class EspeakPhonemizer:
     between threads, and can be pickled.
     """
 
-    version = "espeak-1"
+    version = "espeak-2"
 
     def __init__(self, language: str) -> None:
         EspeakWrapper.set_library(espeakng_loader.get_library_path())
         EspeakWrapper.set_data_path(espeakng_loader.get_data_path())
         self.language = language.lower()
+        self._normalize = EuropeanNormalizer(language)
         self._tonal = self.language.split("-")[0] in _TONAL
         self._lock = threading.Lock()  # the library keeps its state in globals
         self._espeak = EspeakWrapper()
@@ -121,8 +122,8 @@ class EspeakPhonemizer:
         return type(self), (self.language,)
 
     def normalize(self, text: str) -> str:
-        """Write out numbers where num2words knows the language; espeak reads the others."""
-        return spell_numbers(text, self.language)
+        """Write out what we know of the language's numbers and signs; espeak reads the others."""
+        return self._normalize(text)
 
     def phrase(self, text: str) -> list[SpokenWord]:
         """Return the words of a phrase; see `Phonemizer.phrase`."""

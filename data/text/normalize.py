@@ -43,6 +43,9 @@ _ABBREVIATIONS = {
     r"[Nn]o\.(?= ?\d)": "number",
     r"[Vv]ol\.(?= ?\d)": "volume",
     r"[Pp]p\.(?= ?\d)": "pages",
+    r"Ph\.D\.?": "P H D",
+    r"a\.m\.": "A M",
+    r"p\.m\.": "P M",
 }
 _ENDS_SENTENCE = frozenset({"et cetera", "Incorporated", "Limited", "Corporation"})
 _CURRENCIES = {
@@ -54,6 +57,8 @@ _CURRENCIES = {
 }
 _UNITS = {
     "km/h": ("kilometer per hour", "kilometers per hour"),
+    "km2": ("square kilometer", "square kilometers"),
+    "m2": ("square meter", "square meters"),
     "km": ("kilometer", "kilometers"),
     "kg": ("kilogram", "kilograms"),
     "cm": ("centimeter", "centimeters"),
@@ -63,6 +68,14 @@ _UNITS = {
     "lbs": ("pound", "pounds"),
     "lb": ("pound", "pounds"),
     "ft": ("foot", "feet"),
+    "mi": ("mile", "miles"),
+    "oz": ("ounce", "ounces"),
+    "hr": ("hour", "hours"),
+    "hrs": ("hour", "hours"),
+    "min": ("minute", "minutes"),
+    "sec": ("second", "seconds"),
+    "kW": ("kilowatt", "kilowatts"),
+    "TB": ("terabyte", "terabytes"),
     "GHz": ("gigahertz", "gigahertz"),
     "MHz": ("megahertz", "megahertz"),
     "kHz": ("kilohertz", "kilohertz"),
@@ -74,11 +87,15 @@ _UNITS = {
     "°F": ("degree Fahrenheit", "degrees Fahrenheit"),
     "°": ("degree", "degrees"),
 }
-_FRACTIONS = {"1/2": "one half", "1/3": "one third", "2/3": "two thirds"}
-_FRACTIONS |= {"1/4": "one quarter", "3/4": "three quarters"}
+_FRACTIONS = {"1/2": "one half", "1/4": "one quarter", "3/4": "three quarters"}
+_FRACTIONS |= {"24/7": "twenty four seven"}
+_MONTHS = "January February March April May June July August September October November December"
+_MONTH = rf"(?:{'|'.join(f'{name[:3]}(?:{name[3:]})?' for name in _MONTHS.split())}|Sept)"
+_DAY = r"(?:[12]\d|3[01]|0?[1-9])"
 _SIGNS = {"&": "and", "@": "at", "%": "percent", "+": "plus", "=": "equals", "#": "hash"}
 _NUMBER = r"(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?"
 _MAGNITUDE = r"thousand|million|billion|trillion"
+_LETTERS = {"k": "thousand", "K": "thousand", "M": "million", "bn": "billion", "B": "billion"}
 _FREE = r"(?<![\w.,])"  # not in the middle of a word or of a number
 
 _DECIMAL_POINT = frozenset({"he", "ja", "ko"})
@@ -90,17 +107,19 @@ NUM2WORDS = {code: code for code in _SPELLED.split()} | {"nb": "no", "no": "no"}
 on some numbers of Turkish and Amharic, and does not know Greek, Hindi and Bulgarian)."""
 
 
-def normalize_english(text: str) -> str:
+def normalize_english(text: str, day_first: bool = False) -> str:
     """Write out what English text abbreviates; text without such things comes back unchanged.
 
-    Knows titles and common abbreviations, initialisms with points, money, percent, times, years,
-    decades, ordinals, decimals, ranges, fractions, units and the signs & @ % + = #. A point that
-    ends a sentence as well as an abbreviation stays. Digit strings of 7 and more, or with a
+    Knows titles and common abbreviations, initialisms with points, money, percent, dates, times,
+    years, decades, ordinals, decimals, ranges, fractions, units and the signs & @ % + = #. A point
+    that ends a sentence as well as an abbreviation stays. Digit strings of 7 and more, or with a
     leading zero, are read digit by digit.
 
     Args:
         text: clean text (see `clean_text`).
+        day_first: whether 3/5/2024 is in May, as it is outside America.
     """
+    text = _ENGLISH_DATE.sub(lambda match: _numeric_date(match, day_first), text)
     for pattern, replacement in _ENGLISH_RULES:
         text = pattern.sub(replacement, text)
     return " ".join(text.split())
@@ -156,6 +175,7 @@ def _plural(amount: str, singular: str, plural: str) -> str:
 def _money(match: re.Match[str]) -> str:
     names = _CURRENCIES[match.group("sign")]
     amount, magnitude = match.group("amount"), match.group("magnitude")
+    magnitude = _LETTERS.get(match.group("letter") or "", magnitude)
     whole, _, cents = amount.partition(".")
     if magnitude:
         return f"{_cardinal(amount)} {magnitude} {names[1]}"
@@ -175,6 +195,8 @@ def _time(match: re.Match[str]) -> str:
     spoken = _spell(hour, "en")
     half = match.group("half")
     suffix = f" {half[0].upper()} M" if half else ""
+    if second := match.group("second"):
+        suffix = f" and {_spell(int(second), 'en')} seconds{suffix}"
     if minute == "00":
         return spoken + (suffix or (" o'clock" if 1 <= hour <= 12 else " hundred"))
     tens = "oh " if minute[0] == "0" else ""
@@ -183,6 +205,43 @@ def _time(match: re.Match[str]) -> str:
 
 def _hour(match: re.Match[str]) -> str:
     return f"{_spell(int(match.group(1)), 'en')} {match.group(2).upper()} M"
+
+
+def _numeric_date(match: re.Match[str], day_first: bool) -> str:
+    if match.group("iso_year"):
+        year, month, day = match.group("iso_year", "iso_month", "iso_day")
+    else:
+        first, second, year = match.group("first", "second", "year")
+        # 25/12 can only be the 25th of December, whatever the custom.
+        day, month = (first, second) if day_first or int(first) > 12 else (second, first)
+    if int(month) > 12:
+        day, month = month, day
+    if int(month) > 12:
+        return match.group()
+    name = _MONTHS.split()[int(month) - 1]
+    return f"{name} {_spell_ordinal(int(day))}, {year}"
+
+
+def _month_day(match: re.Match[str]) -> str:
+    return f"{_full_month(match)} {_spell_ordinal(int(match.group('day')))}"
+
+
+def _day_month(match: re.Match[str]) -> str:
+    day = _spell_ordinal(int(match.group("day")))
+    return f"{match.group('article') or 'the '}{day} of {_full_month(match)}"
+
+
+def _full_month(match: re.Match[str]) -> str:
+    return next(name for name in _MONTHS.split() if name[:3] == match.group("month")[:3])
+
+
+def _spell_ordinal(number: int) -> str:
+    return str(num2words(number, lang="en", to="ordinal")).replace("-", " ").replace(",", "")
+
+
+def _fraction(match: re.Match[str]) -> str:
+    above, below = int(match.group(1)), int(match.group(2))
+    return f"{_spell(above, 'en')} {_spell_ordinal(below)}{'' if above == 1 else 's'}"
 
 
 def _year(match: re.Match[str]) -> str:
@@ -201,7 +260,7 @@ def _ordinal(match: re.Match[str]) -> str:
     digits = match.group(1).replace(",", "")
     if len(digits) > _MAX_DIGITS:
         return _digit_by_digit(digits) + " " + match.group(2)
-    return num2words(int(digits), lang="en", to="ordinal").replace("-", " ").replace(",", "")
+    return _spell_ordinal(int(digits))
 
 
 def _unit(match: re.Match[str]) -> str:
@@ -226,6 +285,10 @@ def _saint_or_street(match: re.Match[str]) -> str:
     return "Saint" if re.match(r"\s+[A-Z]", match.string[match.end() :]) else "Street"
 
 
+_ENGLISH_DATE = re.compile(
+    rf"(?<![\w.,/-])(?:(?P<iso_year>[12]\d{{3}})-(?P<iso_month>1[0-2]|0[1-9])-(?P<iso_day>{_DAY})"
+    rf"|(?P<first>{_DAY})/(?P<second>{_DAY})(?<!00)/(?P<year>[12]\d{{3}}))(?![\w/-])"
+)
 _ENGLISH_RULES: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], ...] = (
     (re.compile("[\u2018\u2019\u02bc]"), "'"),
     (re.compile("\u2044"), "/"),
@@ -235,7 +298,22 @@ _ENGLISH_RULES: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str
     ),
     (re.compile(r"(?<!\w)St\."), _saint_or_street),
     (
-        re.compile(rf"{_FREE}(?:\d{{3}}-)?\d{{3}}-\d{{4}}(?![\w-])"),
+        re.compile(
+            rf"{_FREE}(?P<month>{_MONTH})\.? (?P<day>{_DAY})(?:st|nd|rd|th)?"
+            r"(?![\w/:%]|[.,-]\d)"
+        ),
+        _month_day,
+    ),
+    (
+        re.compile(
+            rf"{_FREE}(?P<article>[Tt]he )?(?P<day>{_DAY})(?:st|nd|rd|th)? (?:of )?"
+            rf"(?P<month>{_MONTH})\b\.?(?! \d\b)"
+        ),
+        _day_month,
+    ),
+    (re.compile(r"(?<![\w/])(\d)'\s?(\d{1,2})\"(?!\w)"), r"\1 foot \2"),
+    (
+        re.compile(rf"{_FREE}(?:1-)?(?:\d{{3}}-)?\d{{3}}-\d{{4}}(?![\w-])"),
         lambda match: _digit_by_digit(match.group().replace("-", "")),
     ),
     (re.compile(r"\d+(?:\.\d+){2,}"), lambda match: match.group().replace(".", " point ")),
@@ -243,17 +321,20 @@ _ENGLISH_RULES: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str
     (re.compile(r"(?<=\d)\s*[-–]\s*(?=\d{1,4}\b)(?!\d+-)"), " to "),
     (
         re.compile(
-            rf"{_FREE}(?P<hour>[01]?\d|2[0-4]):(?P<minute>[0-5]\d)(?!:?\d)"
+            rf"{_FREE}(?P<hour>[01]?\d|2[0-4]):(?P<minute>[0-5]\d)"
+            r"(?::(?P<second>[0-5]\d))?(?!:?\d)"
             r"(?: ?(?P<half>[AaPp])\.?[Mm]\b\.?(?!\w))?"
         ),
         _time,
     ),
     (re.compile(rf"{_FREE}(1[0-2]|[1-9]) ?([AaPp])\.?[Mm]\b\.?(?!\w)"), _hour),
     (re.compile(r"\b(?:[A-Z]\.){2,}|\b[A-Z]\.[A-Z]\b"), _initials),
+    (re.compile(r"(?<!\S)[-\u2212](?=[$£€¥₹]?\d)"), "minus "),
+    (re.compile(rf"{_FREE}({_NUMBER}) ?([€£])(?![\d.])"), r"\2\1"),
     (
         re.compile(
-            rf"(?P<sign>[$£€¥₹]) ?(?P<amount>{_NUMBER})(?: (?P<magnitude>{_MAGNITUDE})\b)?"
-            r"(?!\d)"
+            rf"(?P<sign>[$£€¥₹]) ?(?P<amount>{_NUMBER})(?: (?P<magnitude>{_MAGNITUDE})\b"
+            rf"|(?P<letter>{'|'.join(_LETTERS)})(?!\w))?(?!\d)"
         ),
         _money,
     ),
@@ -262,11 +343,11 @@ _ENGLISH_RULES: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str
         _unit,
     ),
     (re.compile(r"#(?=\d)"), "number "),
-    (re.compile(r"(?<!\S)[-\u2212](?=\d)"), "minus "),
     (
-        re.compile(rf"{_FREE}(?:{'|'.join(_FRACTIONS)})(?![\w/])"),
+        re.compile(rf"{_FREE}(?<!/)(?:{'|'.join(_FRACTIONS)})(?![\w/])"),
         lambda match: _FRACTIONS[match.group()],
     ),
+    (re.compile(rf"{_FREE}(?<!/)(\d)/([3-9]|1[0-9]|[23]2|64|100)(?![\w/])"), _fraction),
     (re.compile(r"\b(\d{1,3}(?:,\d{3})+|\d+)(st|nd|rd|th)\b"), _ordinal),
     (re.compile(rf"{_FREE}(1[1-9]\d0|20\d0|[2-9]0)'?s\b"), _decade),
     (re.compile(rf"{_FREE}(1[1-9]\d\d|20\d\d)(?![\w%]|[.,]\d)"), _year),

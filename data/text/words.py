@@ -7,15 +7,19 @@ from rapidfuzz.distance import Levenshtein
 
 from data.text.punctuation import clean_text
 from data.text.registry import create_phonemizer
+from data.text.scripts import script_of
 
 _APOSTROPHES = re.compile("['\u2019\u02bc]")
+
+_UNSPACED = frozenset({"CJK", "HIRAGANA", "KATAKANA"})
 
 
 class WordList:
     """Splits text of one language into comparable words.
 
     Numbers, abbreviations and signs are written out as the text front end says them, so that a
-    recogniser may write "7:30" or "seven thirty".
+    recogniser may write "7:30" or "seven thirty". Chinese characters and kana count as words, one
+    each, for their writers part no words.
 
     Raises:
         InputError: No phonemizer knows the language.
@@ -28,7 +32,7 @@ class WordList:
         """The words of a text, in order."""
         written = self._normalize(clean_text(text)).casefold()
         written = _APOSTROPHES.sub("", written)
-        return "".join(c if _is_letter(c) else " " for c in written).split()
+        return "".join(_spaced(c) if _is_letter(c) else " " for c in written).split()
 
 
 def letter_errors(expected: list[str], heard: list[str]) -> tuple[int, int]:
@@ -38,6 +42,10 @@ def letter_errors(expected: list[str], heard: list[str]) -> tuple[int, int]:
     """
     wanted = "".join(expected)
     return Levenshtein.distance(wanted, "".join(heard)), len(wanted)
+
+
+def _spaced(letter: str) -> str:
+    return f" {letter} " if script_of(letter) in _UNSPACED else letter
 
 
 def _is_letter(character: str) -> bool:

@@ -4,9 +4,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from data.text.english import EnglishPhonemizer
 from data.text.normalize import NUM2WORDS, normalize_english, spell_numbers
 from data.text.punctuation import clean_text, split_phrases, stronger
 from data.text.symbols import PUNCTUATION
+from data.text.words import WordList
 
 
 @pytest.mark.parametrize(
@@ -33,6 +35,26 @@ from data.text.symbols import PUNCTUATION
         ("5551234567", "five five five one two three four five six seven"),
         ("call 555-1234", "call five five five one two three four"),
         ("the 1st, 2nd, 3rd and 21st", "the first, second, third and twenty first"),
+        ("May 3, 2024", "May third, twenty twenty four"),
+        ("Dec. 25 or the 4th of July", "December twenty fifth or the fourth of July"),
+        ("3 May 2024", "the third of May twenty twenty four"),
+        ("on 3/5/2024", "on March fifth, twenty twenty four"),
+        ("on 25/12/2024", "on December twenty fifth, twenty twenty four"),
+        ("2024-05-03", "May third, twenty twenty four"),
+        ("12:30:45", "twelve thirty and forty five seconds"),
+        ("$1.5M, £20k", "one point five million dollars, twenty thousand pounds"),
+        ("-$5", "minus five dollars"),
+        ("5 €", "five euros"),
+        ("-5°C", "minus five degrees Celsius"),
+        ("20 m2", "twenty square meters"),
+        ("5 mi 3 oz", "five miles three ounces"),
+        ("3/8 inch", "three eighths inch"),
+        ("1/5", "one fifth"),
+        ("24/7", "twenty four seven"),
+        ("1-800-555-1234", "one eight zero zero five five five one two three four"),
+        ("Ann Li, Ph.D., spoke", "Ann Li, P H D, spoke"),
+        ("at 9 a.m. sharp", "at nine A M sharp"),
+        ("may 5 people come", "may five people come"),
         ("$5", "five dollars"),
         ("$1", "one dollar"),
         ("$5.50", "five dollars and fifty cents"),
@@ -67,6 +89,13 @@ from data.text.symbols import PUNCTUATION
 def test_english(written: str, spoken: str):
     # A space before a final mark makes no difference to the words or the pause.
     assert normalize_english(written).replace(" .", ".").replace(" ,", ",") == spoken
+
+
+def test_days_come_first_outside_america():
+    assert normalize_english("3/5/2024", day_first=True) == "May third, twenty twenty four"
+    assert EnglishPhonemizer("en-gb").normalize("3/5/2024").startswith("May")
+    assert EnglishPhonemizer("en").normalize("3/5/2024").startswith("March")
+    assert normalize_english("31/31/2024") == "thirty one / thirty one /twenty twenty four"
 
 
 @given(st.integers(0, 10**20), st.sampled_from(["{}", "${}", "{}%", "{}th", "{} km", "-{}"]))
@@ -162,3 +191,9 @@ def test_only_punctuation_is_cut_away(text: str):
     clean = clean_text(text)
     left = "".join(phrase.text for phrase in split_phrases(clean, "en"))
     assert [c for c in clean if c.isalnum()] == [c for c in left if c.isalnum()]
+
+
+def test_words_that_listeners_compare():
+    assert WordList("en")("It's 7:30, Mr. X!") == ["its", "seven", "thirty", "mister", "x"]
+    pytest.importorskip("pypinyin")
+    assert WordList("zh")("我有2个 OK。") == [*"我有两个", "ok"]
