@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -114,8 +114,10 @@ class Evaluation:
         self.frontend = TextFrontend(self.language)
         self.sentences = _read_sentences(config.sentences, self.language)
         self.references = self._recordings(config.reference, "validation", config.recordings)
+        self.others = self._recordings(config.other, "validation", config.recordings)
         self.absent: dict[str, str] = {}
         self.base = self._load_base(folder)
+        self.voice = self._voice()
         self.output = self._output_folder()
         judge = self.base or self.bundle
         self.panel = Panel(
@@ -125,17 +127,16 @@ class Evaluation:
 
     def rows(self) -> Iterator[Row]:
         """Each row, judged; its sounds are in the output folder."""
-        voice = self._voice()
-        networks = voice.networks
-        for name, clips in (
-            ("voice", self._spoken(voice)),
-            ("human", self.references),
-            ("copy-synthesis", self._copies(networks.vocoder)),
-            ("copy through tokens", self._token_copies(voice)),
-            ("zero-shot", self._zero_shot()),
-            ("another speaker", self._another_speaker()),
-        ):
-            if not clips:
+        makers: dict[str, Callable[[], list[Clip]]] = {
+            "voice": lambda: self._spoken(self.voice),
+            "human": lambda: self.references,
+            "copy-synthesis": self._copies,
+            "copy through tokens": self._token_copies,
+            "zero-shot": self._zero_shot,
+            "another speaker": self._another_speaker,
+        }
+        for name, make in makers.items():
+            if not (clips := make()):
                 continue
             for clip in clips if clips is not self.references else []:
                 path = self.output / name.replace(" ", "-") / f"{clip.name}.wav"
@@ -178,19 +179,19 @@ class Evaluation:
         return clips
 
     @torch.inference_mode()
-    def _copies(self, vocoder: torch.nn.Module) -> list[Clip]:
+    def _copies(self) -> list[Clip]:
         """The recordings' mels through the vocoder."""
         copies = []
         for clip in self.references:
             started = time.monotonic()
-            audio = vocoder(self._mel(clip)[None])[0]
+            audio = self.voice.networks.vocoder(self._mel(clip)[None])[0]
             copies.append(_copy(clip, audio, time.monotonic() - started))
         return copies
 
     @torch.inference_mode()
-    def _token_copies(self, voice: Synthesizer) -> list[Clip]:
+    def _token_copies(self) -> list[Clip]:
         """The recordings' own tokens and durations through GPT's latents, decoder and vocoder."""
-        networks = voice.networks
+        networks, z_spk = self.voice.networks, self.voice.z_spk
         if not networks.can_tokenize:
             return []
         tokenize = Tokenizing(networks, self.bundle.audio, torch.device("cpu"))
@@ -213,17 +214,17 @@ class Evaluation:
                 tokens,
                 lengths,
                 durations,
-                voice.z_spk,
+                z_spk,
             ).latents
             generator = torch.Generator().manual_seed(self.config.seed + index)
-            mel = networks.sovits.decoder.sample(latents, lengths, voice.z_spk, generator)
+            mel = networks.sovits.decoder.sample(latents, lengths, z_spk, generator)
             audio = networks.vocoder(mel.float(), generator=generator)[0]
             copies.append(_copy(clip, audio, time.monotonic() - started))
         return copies
 
     def _zero_shot(self) -> list[Clip]:
         """The un-tuned base, given the same recordings that the voice was made from."""
-        if self.base is None:
+        if self.base is None or self.base is self.bundle:
             return []
         mels = self._prompt_mels()
         if not mels:
@@ -235,13 +236,8 @@ class Evaluation:
 
     def _another_speaker(self) -> list[Clip]:
         """Somebody else: what similarity is worth nothing."""
-        if self.config.other is not None:
-            return [
-                replace(clip, recording="")
-                for clip in self._recordings(
-                    self.config.other, "validation", self.config.recordings
-                )
-            ]
+        if self.others:
+            return [replace(clip, recording="") for clip in self.others]
         names = [] if self.base is None else self.base.speakers
         if self.base is None or not names:
             self.absent["another speaker"] = "no base with other voices: other=RECORDINGS"

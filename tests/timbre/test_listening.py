@@ -75,8 +75,11 @@ def test_every_validation_listens_and_the_first_is_the_baseline(listened: RunDir
     assert "un-tuned" in report
 
 
-def test_a_start_that_cannot_speak_is_no_baseline(train_here: Train) -> None:
-    code, run = train_here(*LISTENING, "validation.intelligible=0")
+def test_a_start_that_cannot_speak_is_no_baseline(
+    train_here: Train, judged_by: Callable[..., None]
+) -> None:
+    judged_by(lambda *_: {"error_rate": 0.6, "similarity": 0.9})
+    code, run = train_here(*LISTENING, "validation.intelligible=0.5")
     assert code == 0
     rows = read_metrics(run.metrics)
     assert curve(rows, "val/error_rate")[0] == [0, 2]
@@ -193,7 +196,12 @@ def test_the_verdict_says_why_nothing_helped() -> None:
 
 
 def test_other_runs_keep_the_lowest_reconstruction(train_here: Train) -> None:
-    code, run = train_here("train.modules=[vocoder]", "train.updates=2", "validation.every=1")
+    code, run = train_here(
+        "train.modules=[vocoder]",
+        "data.with_audio=true",
+        "train.updates=2",
+        "validation.every=1",
+    )
     assert code == 0
     saved = torch.load(run.last_checkpoint, weights_only=True)["timbre"]
     _, losses = curve(read_metrics(run.metrics), "val/wave_mel")
