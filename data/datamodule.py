@@ -59,6 +59,8 @@ class DataConfig:
     """Manifest of recordings that no run trains on, for evaluation; empty where there are none."""
     language: str = ""
     """Language that all of the manifest must be in; empty allows any, and several."""
+    lexicon: str = ""
+    """File of words and how they are said, lines `word<TAB>phonemes`; empty: none."""
     max_frames: int = 6000
     """Most mel frames in a batch of all processes together, padding included."""
     max_items: int = 16
@@ -294,7 +296,11 @@ class VoiceDataModule(LightningDataModule):
                 f"{language!r}; correct one of them, or leave data.language empty to allow any"
             )
         features = FeatureStore.open_or_build(
-            utterances, self.audio_config, self._cache_folder, self.config.workers
+            utterances,
+            self.audio_config,
+            self._cache_folder,
+            self.config.workers,
+            Path(self.config.lexicon) if self.config.lexicon else None,
         )
         if self._tokenize is None:
             return Source(features)

@@ -4,6 +4,7 @@ import multiprocessing
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -46,8 +47,9 @@ def dequantize(audio: Int16[ndarray, " samples"]) -> Float32[ndarray, " samples"
 class FeatureExtractor:
     """Makes the features of one utterance after the other."""
 
-    def __init__(self, config: AudioConfig) -> None:
+    def __init__(self, config: AudioConfig, lexicon: Path | None = None) -> None:
         self._config = config
+        self._lexicon = lexicon
         self._log_mel = LogMel(config)
         self._pitch = PitchTracker(config)
         self._frontends: dict[str, TextFrontend] = {}
@@ -63,7 +65,7 @@ class FeatureExtractor:
         with torch.no_grad():
             mel = self._log_mel(torch.from_numpy(heard)[None])[0]
         if utterance.language not in self._frontends:
-            self._frontends[utterance.language] = TextFrontend(utterance.language)
+            self._frontends[utterance.language] = TextFrontend(utterance.language, self._lexicon)
         try:
             phonemes = self._frontends[utterance.language](utterance.text)
         except InputError as error:
@@ -88,7 +90,10 @@ class FeatureExtractor:
 
 
 def extract_all(
-    utterances: Sequence[Utterance], config: AudioConfig, workers: int
+    utterances: Sequence[Utterance],
+    config: AudioConfig,
+    workers: int,
+    lexicon: Path | None = None,
 ) -> Iterator[dict[str, ndarray]]:
     """Yield the features of all utterances, in order.
 
@@ -96,13 +101,14 @@ def extract_all(
         utterances: what to read.
         config: geometry of audio and mel.
         workers: processes to use; 0 works in this one, as do a few utterances.
+        lexicon: file of words and how they are said.
 
     Raises:
         InputError: an utterance cannot be used.
     """
     workers = min(workers, len(utterances) // _WORTH_A_WORKER)
     if workers < 1:
-        extract = FeatureExtractor(config)
+        extract = FeatureExtractor(config, lexicon)
         yield from map(extract, utterances)
         return
     starts = range(0, len(utterances), _CHUNK_UTTERANCES)
@@ -114,7 +120,7 @@ def extract_all(
         while chunks or pending:
             # No more in flight than keeps the workers busy: finished features take memory.
             while chunks and len(pending) < 2 * workers:
-                pending.append(pool.submit(_extract_chunk, chunks.popleft(), config))
+                pending.append(pool.submit(_extract_chunk, chunks.popleft(), config, lexicon))
             yield from pending.popleft().result()
 
 
@@ -123,7 +129,7 @@ def _one_thread() -> None:
 
 
 def _extract_chunk(
-    utterances: Sequence[Utterance], config: AudioConfig
+    utterances: Sequence[Utterance], config: AudioConfig, lexicon: Path | None
 ) -> list[dict[str, ndarray]]:
-    extract = FeatureExtractor(config)
+    extract = FeatureExtractor(config, lexicon)
     return [extract(utterance) for utterance in utterances]

@@ -62,6 +62,7 @@ class FeatureStore:
         audio_config: AudioConfig,
         cache_folder: Path,
         workers: int,
+        lexicon: Path | None = None,
     ) -> "FeatureStore":
         """Open the store of these utterances, building it first if it is not there.
 
@@ -70,17 +71,18 @@ class FeatureStore:
             audio_config: geometry of audio and mel.
             cache_folder: where stores are kept, one folder each; may be deleted at any time.
             workers: processes that compute features; 0 computes them in this one.
+            lexicon: file of words and how they are said.
 
         Raises:
-            InputError: a recording or text cannot be used, or the cache cannot be written.
+            InputError: a recording, text or lexicon cannot be used, or the cache cannot be written.
         """
-        fingerprint = feature_fingerprint(utterances, audio_config)
+        fingerprint = feature_fingerprint(utterances, audio_config, lexicon)
         speakers = sorted({utterance.speaker for utterance in utterances})
         languages = sorted({utterance.language for utterance in utterances})
 
         def make_rows(start: int) -> Iterator[Row]:
             rest = utterances[start:]
-            features = extract_all(rest, audio_config, workers)
+            features = extract_all(rest, audio_config, workers, lexicon)
             for utterance, row in zip(rest, features, strict=True):
                 labels = (
                     speakers.index(utterance.speaker),
@@ -153,7 +155,9 @@ class FeatureStore:
         return np.flatnonzero(self.packed.column("labels")[:, 2] == SPLITS.index(split))
 
 
-def feature_fingerprint(utterances: Sequence[Utterance], config: AudioConfig) -> str:
+def feature_fingerprint(
+    utterances: Sequence[Utterance], config: AudioConfig, lexicon: Path | None = None
+) -> str:
     """Return the SHA-256 of everything that the features depend on, audio contents included.
 
     Raises:
@@ -162,7 +166,8 @@ def feature_fingerprint(utterances: Sequence[Utterance], config: AudioConfig) ->
     digest = hashlib.sha256()
     # What networks normalise the mel with does not change the mel.
     geometry = {k: v for k, v in asdict(config).items() if k not in ("mel_mean", "mel_std")}
-    frontends = [TextFrontend(code).version for code in sorted({u.language for u in utterances})]
+    languages = sorted({utterance.language for utterance in utterances})
+    frontends = [TextFrontend(code, lexicon).version for code in languages]
     for part in (_FORMAT, geometry, frontends, pitch_method()):
         digest.update(json.dumps(part).encode())
     for utterance in utterances:

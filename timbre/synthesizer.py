@@ -23,7 +23,8 @@ from timbre.bundle import Bundle, find_bundle, load_bundle, mean_embedding
 from timbre.speech import speak
 
 _LOG = logging.getLogger(__name__)
-_SENTENCE_END = re.compile(r"(?<=[.!?…。！？])[\"'”’)\]]*\s*(?=\S)")
+_SENTENCE_END = re.compile(r"(?<=[.!?…])[\"'”’)\]]*\s+(?=\S)|(?<=[。！？])[\"'”’)\]」』]*\s*(?=\S)")
+"""A point inside 3.5 is none; Chinese and Japanese have no space after theirs."""
 _PAUSE_SECONDS = 0.15
 """Between sentences, on top of the silence that each begins and ends with."""
 SPEEDS = (0.25, 4.0)
@@ -49,6 +50,8 @@ class SynthesisConfig:
     """Which voice of a bundle that has several."""
     language: str | None = None
     """Language of the text; None: the voice's, or English."""
+    lexicon: str | None = None
+    """A file of words and how they are said, lines `word<TAB>phonemes`; see docs/languages.md."""
     speed: float = 1.0
     """2 speaks twice as fast."""
     temperature: float = 0.6
@@ -72,13 +75,18 @@ class Synthesizer:
         bundle: The voice.
         reference: Recording whose voice to take instead of the bundle's.
         speaker: Which of the bundle's voices; None: the only one.
+        lexicon: A file of words and how they are said; see `data.text.lexicon.Lexicon`.
 
     Raises:
         InputError: No such speaker, several to choose from, or an unusable reference.
     """
 
     def __init__(
-        self, bundle: Bundle, reference: Path | None = None, speaker: str | None = None
+        self,
+        bundle: Bundle,
+        reference: Path | None = None,
+        speaker: str | None = None,
+        lexicon: Path | None = None,
     ) -> None:
         self.bundle = bundle
         self.networks = bundle.networks
@@ -87,6 +95,7 @@ class Synthesizer:
         self.z_spk = (
             self._voice_of(reference) if reference is not None else self._known_voice(speaker)
         )
+        self._lexicon = lexicon
         self._frontends: dict[str, TextFrontend] = {}
 
     def speak(
@@ -111,7 +120,7 @@ class Synthesizer:
             Waveform in [-1, 1] at `sample_rate_hz`.
 
         Raises:
-            InputError: The text holds nothing that can be said.
+            InputError: The text holds nothing that can be said, or the lexicon cannot be used.
         """
         frontend = self._frontend(language or self.bundle.language or "en")
         generator = torch.Generator().manual_seed(seed)
@@ -131,7 +140,7 @@ class Synthesizer:
 
     def _frontend(self, language: str) -> TextFrontend:
         if language not in self._frontends:
-            self._frontends[language] = TextFrontend(language)
+            self._frontends[language] = TextFrontend(language, self._lexicon)
         return self._frontends[language]
 
     def _known_voice(self, speaker: str | None) -> Tensor:
@@ -171,6 +180,7 @@ def synthesize_files(config: SynthesisConfig) -> None:
         load_bundle(find_bundle(config.voice)),
         Path(config.reference) if config.reference is not None else None,
         config.speaker,
+        Path(config.lexicon) if config.lexicon is not None else None,
     )
     for text, path in jobs:
         started = time.monotonic()
@@ -215,12 +225,17 @@ def _read_text(path: str) -> str:
 
 
 def _sentences(text: str, frontend: TextFrontend) -> list[str]:
-    """The text cut at sentence ends; pieces that say nothing are joined to the one before.
+    """The text cut at sentence ends, but not after abbreviations; silent pieces are left out.
 
     Raises:
         InputError: No piece can be said.
     """
-    pieces = [piece.strip() for piece in _SENTENCE_END.split(text) if piece.strip()]
+    pieces: list[str] = []
+    for piece in filter(None, map(str.strip, _SENTENCE_END.split(text))):
+        if pieces and not frontend.ends_sentence(pieces[-1]):
+            pieces[-1] += f" {piece}"
+        else:
+            pieces.append(piece)
     spoken = [piece for piece in pieces if any(c.isalnum() for c in piece)]
     if not spoken:
         frontend(text)  # says what is wrong with it

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from num2words import num2words
 
 from data.text.agreement import agree, count_form, spell_whole
-from data.text.locales import LOCALES, Locale
+from data.text.locale import Locale
+from data.text.locales import LOCALES
 from data.text.normalize import spell_numbers
 
 _WHOLE = r"(?P<whole>\d{1,3}(?:[. ]\d{3})+(?!\d)|\d+)"

@@ -1,6 +1,7 @@
 """From written text to the phonemes and marks that the networks read."""
 
 import logging
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +26,9 @@ from data.text.symbols import (
 )
 
 _EXCERPT_CHARACTERS = 60
+_CLOSING = " \"'”’»)]」』"
+_INITIAL = re.compile(r"(?<!\w)[^\W\d_]\.$")
+_SENTENCE_ENDS = frozenset(".!?。।؟")
 
 logger = logging.getLogger(__name__)
 
@@ -123,6 +127,15 @@ class TextFrontend:
         return Phonemes(
             np.array(ids, dtype=np.int64), np.array(marks, dtype=np.int64), words, spans
         )
+
+    def ends_sentence(self, text: str) -> bool:
+        """Whether the end of a text ends a sentence, and is not that of an abbreviation.
+
+        A point after one letter is taken for an abbreviation or an initial (J. Smith).
+        """
+        if _INITIAL.search(text):
+            return False
+        return self._normalize(text).rstrip(_CLOSING)[-1:] in _SENTENCE_ENDS
 
     def _normalize(self, text: str) -> str:
         text = clean_text(text)

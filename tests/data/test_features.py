@@ -114,6 +114,16 @@ def test_fingerprint_follows_content(make_voice, tmp_path):
     assert feature_fingerprint(utterances, CONFIG) != first
 
 
+def test_lexicon_changes_phonemes_and_fingerprint(make_voice, tmp_path):
+    utterances = read_manifest(make_voice("a", {"ada": 1}))
+    lexicon = tmp_path / "words.tsv"
+    lexicon.write_text("sentence\tˈsɛntɛns\n", encoding="utf-8")
+    plain = FeatureStore.open_or_build(utterances, CONFIG, tmp_path / "cache", workers=0)
+    taught = FeatureStore.open_or_build(utterances, CONFIG, tmp_path / "cache", 0, lexicon)
+    assert taught.fingerprint != plain.fingerprint
+    assert taught[0].phonemes.tolist() != plain[0].phonemes.tolist()
+
+
 def test_opening_again_computes_nothing(make_voice, tmp_path, monkeypatch):
     utterances = read_manifest(make_voice("voice", {"ann": 2}))
     FeatureStore.open_or_build(utterances, CONFIG, tmp_path / "cache", workers=0)
