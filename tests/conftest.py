@@ -102,6 +102,12 @@ def write_voice(folder: Path, speakers: dict[str, int], *, equal: bool = False) 
 
 
 @pytest.fixture(scope="session")
+def tiny() -> list[str]:
+    """Overrides that make all networks tiny, on one CPU in fp32."""
+    return TINY
+
+
+@pytest.fixture(scope="session")
 def workshop(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder that the whole session shares."""
     return tmp_path_factory.mktemp("workshop")
@@ -110,10 +116,22 @@ def workshop(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def voice(workshop: Path) -> list[str]:
     """Overrides for a voice of two speakers, nine training clips and two validation clips."""
-    manifest = write_voice(workshop / "two", {"ada": 6, "bob": 5})
+    return _overrides(write_voice(workshop / "two", {"ada": 6, "bob": 5}), workshop)
+
+
+@pytest.fixture(scope="session")
+def equal_voice(workshop: Path) -> list[str]:
+    """Overrides for a voice of one speaker whose five clips are equally long and say the same."""
+    return [
+        *_overrides(write_voice(workshop / "equal", {"ada": 5}, equal=True), workshop),
+        "data.reference_seconds=[1.0,1.0]",
+    ]
+
+
+def _overrides(manifest: Path, workshop: Path) -> list[str]:
     return [
         f"data.manifest={manifest}",
         "data.heldout=",
-        "data.name=two",
+        f"data.name={manifest.parent.name}",
         f"run.cache={workshop / 'cache'}",
     ]
