@@ -42,7 +42,7 @@ def compose(config_name: str, overrides: list[str], verbatim: tuple[str, ...] = 
     """
     from hydra import compose as hydra_compose
     from hydra import initialize_config_dir
-    from hydra.errors import HydraException
+    from hydra.errors import HydraException, OverrideParseException
     from omegaconf.errors import OmegaConfBaseException
 
     search = [f"hydra.searchpath=[file://{VOICES.resolve()}]"] if VOICES.is_dir() else []
@@ -58,8 +58,11 @@ def compose(config_name: str, overrides: list[str], verbatim: tuple[str, ...] = 
                 config[key] = None if text == "null" else text.replace("${", "\\${")
             return config
     except (HydraException, OmegaConfBaseException) as error:
+        word = (
+            f"{error.override.lstrip('+')}: " if isinstance(error, OverrideParseException) else ""
+        )
         raise InputError(
-            f"configuration: {' '.join(str(error).split())}\n"
+            f"configuration: {word}{' '.join(str(error).split())}\n"
             f"See `--help` for groups and options, configs/{config_name}.yaml for the keys."
         ) from error
 

@@ -162,6 +162,8 @@ class LoggerConfig:
 class RunConfig:
     """One training run."""
 
+    train: TrainConfig = field(default_factory=TrainConfig)
+    """How long and what to train."""
     audio: AudioConfig = field(default_factory=AudioConfig)
     """configs/audio: geometry of the mel."""
     data: DataConfig = field(default_factory=lambda: DataConfig(manifest=MISSING))
@@ -178,8 +180,6 @@ class RunConfig:
     """configs/trainer: device and precision."""
     logger: LoggerConfig = field(default_factory=LoggerConfig)
     """configs/logger: where metrics go."""
-    train: TrainConfig = field(default_factory=TrainConfig)
-    """How long and what to train."""
     validation: ValidationConfig = field(default_factory=ValidationConfig)
     """Held-out checks."""
     transcribe: TranscribeConfig = field(default_factory=TranscribeConfig)

@@ -94,9 +94,7 @@ def from_base(base_run: RunDir, voice: list[str]) -> list[str]:
 
 
 @pytest.fixture(scope="session")
-def batch(
-    base_run: RunDir, from_base: list[str], configured: Callable[..., RunConfig]
-) -> Batch:
+def batch(base_run: RunDir, from_base: list[str], configured: Callable[..., RunConfig]) -> Batch:
     """The first training batch, with tokens and audio."""
     data = datamodule(configured(*from_base), load_bundle(base_run.voice).networks)
     data.setup()

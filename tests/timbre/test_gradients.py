@@ -21,9 +21,7 @@ ENCODER_ONLY = {"semantic", "kl", "speaker"}
 
 
 @pytest.fixture(scope="module")
-def build(
-    from_base: list[str], configured: Callable[..., RunConfig]
-) -> Callable[..., VoiceCloner]:
+def build(from_base: list[str], configured: Callable[..., RunConfig]) -> Callable[..., VoiceCloner]:
     """A training module in which every parameter takes gradients and none is zero at the start."""
 
     def make(modules: str, *overrides: str) -> VoiceCloner:

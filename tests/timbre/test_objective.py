@@ -57,7 +57,9 @@ def test_an_unknown_weight_is_refused_with_the_names_there_are(
 
 def test_nothing_to_train_is_an_error() -> None:
     with pytest.raises(ValueError, match="every term has weight 0"):
-        Objective(ObjectiveConfig(weights=TermWeights(rec=0.0))).total({"rec": torch.tensor(1.0)}, 0)
+        Objective(ObjectiveConfig(weights=TermWeights(rec=0.0))).total(
+            {"rec": torch.tensor(1.0)}, 0
+        )
 
 
 def test_kl_is_annealed_from_zero_to_its_weight() -> None:

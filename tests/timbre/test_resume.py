@@ -27,7 +27,7 @@ EVERYTHING = [
     "schedule.warmup=2",
     "objective.adv.r1_interval=2",
 ]
-"""Everything that has a state: discriminators, averages, R1's turn, schedules, rows of 2 updates."""
+"""All that has a state: discriminators, averages, R1's turn, schedules, rows of two updates."""
 
 
 def contents(run: RunDir) -> dict[str, torch.Tensor]:

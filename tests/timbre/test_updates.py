@@ -104,9 +104,7 @@ def test_a_loss_that_is_no_number_skips_its_step_only(train_here, poisoned, capl
     assert len(read_metrics(run.metrics)) == 5
 
 
-def test_ten_in_a_row_stop_the_run_with_the_last_good_weights(
-    train_here, poisoned, caplog
-) -> None:
+def test_ten_in_a_row_stop_the_run_with_the_last_good_weights(train_here, poisoned, caplog) -> None:
     """The discriminators are well all the time: their good steps must not reset the count."""
     poisoned(range(1, 100))
     with pytest.raises(NonFiniteLossError, match=r"Halve the learning rates \(optimizer\.rates"):
@@ -129,10 +127,14 @@ def test_the_average_is_what_is_judged_and_saved(train_here) -> None:
     _, run = train_here("train.updates=3", "train.average_decay=0.9", "schedule.warmup=0")
     saved = load_bundle(run.voice).networks.state_dict()
     trained = weights(run.last_checkpoint)
-    averaged = weights(run.last_checkpoint, "average.module.")
-    assert averaged
-    for name, tensor in averaged.items():
-        assert torch.equal(saved[name.removeprefix("average.module.")], tensor)
+    for name, tensor in weights(run.last_checkpoint, "average.module.").items():
+        name = name.removeprefix("average.module.")
+        # Bundles hold 16 bits.
+        assert torch.equal(saved[name], tensor.half().to(tensor.dtype)), name
+        same = torch.equal(tensor, trained[f"networks.{name}"])
+        is_trained = name.startswith(("gpt.", "sovits.", "vocoder."))
+        assert same or is_trained, f"{name} is not trained"
     assert any(
-        not torch.equal(saved[name.removeprefix("networks.")], t) for name, t in trained.items()
+        not torch.equal(saved[name.removeprefix("networks.")], t.half().to(t.dtype))
+        for name, t in trained.items()
     )
