@@ -6,15 +6,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from omegaconf import OmegaConf
 
 from data.corpus.build import make
 from data.corpus.config import ConditionConfig, CorpusConfig, TeacherConfig, TextConfig
-from data.corpus.guard import EvaluationGuard
+from data.corpus.guard import EvaluationGuard, read_sentences
 from data.corpus.human import HumanSource, Recording
 from data.corpus.plan import Planner
+from data.corpus.voices import pseudo_voices
 from data.errors import InputError
 from data.manifest import read_manifest
 
+MYVOICE = "assets/myvoice/manifest.jsonl"
 WORDS = [
     "river",
     "garden",
@@ -243,3 +246,16 @@ def test_unusable_recordings_cost_a_clip_and_not_the_build(config, tmp_path, tex
     source = HumanSource(("stamps",), "GPL-2.0-or-later", lambda root: iter(recordings))
     clips = Planner(config, EvaluationGuard()).human("tuxpaint", source, tmp_path)
     assert make(clips, config, EvaluationGuard()).dropped == {"tuxpaint": {reason: 1}}
+
+
+def test_the_shipped_recipe_is_valid_and_refuses_the_demo_voices_sentences():
+    root = Path(__file__).resolve().parents[2]
+    recipe = OmegaConf.load(root / "configs/corpus/base.yaml")
+    base = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(CorpusConfig), recipe))
+    voices = [voice for entry in base.teachers for voice in pseudo_voices(entry, base.seed)]
+    assert len(voices) >= 40
+    assert len({voice.name for voice in voices}) == len(voices)
+    assert set(base.development_voices) <= {voice.name for voice in voices}
+
+    guard = EvaluationGuard(read_sentences(base.held_out_texts, root))
+    assert all(guard.refuses_text(row.text) for row in read_manifest(root / MYVOICE))
