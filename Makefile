@@ -19,7 +19,7 @@ $(STAMP): pyproject.toml constraints.txt
 
 setup: $(STAMP) ## make .venv and install Timbre into it, editable
 
-demo: setup ## fine-tune on the bundled voice and speak a sentence
+demo: setup ## learn the bundled voice from nothing and speak a sentence
 	$(BIN)/python scripts/train.py data=myvoice experiment=demo
 	$(BIN)/python scripts/synthesize.py voice=$(LATEST) output=$(LATEST)/hello.wav \
 		text="Hello. This is my voice, learned from two minutes of recordings."
