@@ -74,7 +74,13 @@ def test_make_help_names_every_target():
     phony = re.search(r"^\.PHONY: (.+)$", makefile, re.MULTILINE)
     assert phony is not None
     assert sorted(phony[1].split()) == sorted(TARGETS)
-    shown = subprocess.run(["make", "--no-print-directory", "help"], cwd=ROOT, capture_output=True, text=True, check=True)
+    shown = subprocess.run(
+        ["make", "--no-print-directory", "help"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     described = {line.split()[1]: line.split()[2:] for line in shown.stdout.splitlines()}
     assert described.keys() == set(TARGETS)
     assert all(described.values())
