@@ -22,8 +22,8 @@ Schema = TypeVar("Schema")
 
 LISTENING_JUDGES = ("recogniser", "resemblyzer", "dnsmos")
 SCORED = (
-    *("similarity", "similarity_z_spk", "error_rate", "wer", "cer", "dnsmos"),
-    *("mel_distance", "f0_error", "rate_error", "silence"),
+    *("similarity", "similarity_spectrum", "similarity_z_spk", "mel_distance"),
+    *("error_rate", "phoneme_error", "wer", "cer", "dnsmos", "f0_error", "rate_error", "silence"),
 )
 """Measures of listening that a score may weigh."""
 
@@ -77,9 +77,9 @@ class ValidationConfig:
     """Held-out checks during training: loss terms, and listening to what the voice says.
 
     A run of GPT or SoVITS that starts from a voice that can speak is judged by listening: the first
-    row is the *un-tuned baseline*, the best checkpoint is the one with the highest score whose
-    `error_rate` is not much above the baseline's, and the bundle is made of it. Other runs keep
-    the checkpoint with the lowest reconstruction term, and end with their last weights.
+    row is the *un-tuned baseline*, the best checkpoint is the one with the highest score of those
+    that are understood as well, and the bundle is made of it. Other runs keep the checkpoint with
+    the lowest reconstruction term, and end with their last weights.
     """
 
     every: int = 100
@@ -90,20 +90,23 @@ class ValidationConfig:
     """Held-out clips whose texts are spoken and judged; with `sentences` 0 too, nobody listens."""
     sentences: int = 4
     """Sentences of assets/sentences/listening/LANGUAGE.txt that are spoken as well."""
-    judges: list[str] = field(default_factory=list)
-    """Costlier judges to ask besides, where installed: recogniser (`transcribe.model`), resemblyzer
-    (then `val/similarity` is its), dnsmos."""
+    judges: list[str] = field(default_factory=lambda: ["resemblyzer"])
+    """Judges to ask besides the built-in ones, where installed: resemblyzer (`val/similarity` is
+    its, else the long-term spectrum's), recogniser (the model `transcribe.model`; `val/error_rate`
+    is its, else the tokenizer's CTC head's), dnsmos."""
     score: dict[str, float] = field(default_factory=lambda: {"similarity": 1.0})
     """What `best` means: the sum of these measures, each times its weight; higher is better."""
     tolerance: float = 0.02
-    """How far `error_rate` may be above the baseline's; 0.02 is two phonemes in a hundred."""
+    """How far `error_rate` may be above the baseline's, or the human recordings' if the judge
+    understands these worse; 0.02 is two in a hundred."""
     patience: int = 4
     """Validations in a row without a better score after which the run stops; 0 never stops it."""
     babble_nats: float = 5.0
     """Held-out `semantic` above which GPT only babbles and is not listened to: chance is
     ln(codes), 6.9, and a trained GPT is at 2 to 3.5."""
     intelligible: float = 0.5
-    """Highest `error_rate` at which the start of a run counts as a voice that can speak."""
+    """Highest `error_rate` at which the start of a run counts as a voice that can speak (or the
+    human recordings' own, if that is higher)."""
 
     def __post_init__(self) -> None:
         if self.every < 1:

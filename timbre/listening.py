@@ -33,6 +33,7 @@ from timbre.judges.quality import Quality
 from timbre.judges.recognizer import Recognizer
 from timbre.judges.similarity import Similarity
 from timbre.judges.speaker import Resemblyzer
+from timbre.judges.spectrum import LongTermSpectrum, closeness
 from timbre.judges.voice_vector import VoiceVector
 from timbre.networks import Networks
 from timbre.recordings import clip_of, evenly
@@ -82,9 +83,11 @@ class Listener:
         self.texts += self._fixed_sentences()
         self._prosody: list[Judge] = [Pitch(config.audio), Pace()]
         self._optional = self._asked() if self.recordings else []
+        self._spectrum = self._alike() if self.recordings else []
         self._others = [
             MelDistance(config.audio, self.recordings),
             *self._prosody,
+            *self._spectrum,
             *self._optional,
         ]
         self._usual = self._means(self._prosody, self.recordings)
@@ -97,8 +100,9 @@ class Listener:
             update: Names the files.
 
         Returns:
-            `error_rate`, `similarity`, and what else the judges say; a measure that cannot be
-            taken is left out.
+            What the judges say, without what cannot be measured. `error_rate` is the recogniser's
+            if that is asked, else `phoneme_error`; `similarity` Resemblyzer's if that is asked,
+            else `similarity_spectrum`.
         """
         spoken = self._speak(networks)
         for clip in spoken:
@@ -115,7 +119,8 @@ class Listener:
 
     def human(self, networks: Networks) -> dict[str, float]:
         """What the judges say of the held-out recordings themselves: what could be reached."""
-        values = self._means([*self._own(networks), *self._optional], self.recordings)
+        judges = [*self._own(networks), *self._spectrum, *self._optional]
+        values = self._means(judges, self.recordings)
         return {name: value for name, value in values.items() if math.isfinite(value)}
 
     def freeze(self, networks: Networks, path: Path) -> None:
@@ -194,8 +199,8 @@ class Listener:
             measures |= judge(clips)
         values = {name: measure.mean for name, measure in measures.items()}
         if "phoneme_error" in values:
-            values["error_rate"] = values.pop("phoneme_error")
-            values.setdefault("similarity", values["similarity_z_spk"])
+            values["error_rate"] = values.get("wer", values["phoneme_error"])
+            values.setdefault("similarity", values["similarity_spectrum"])
         return values
 
     def _own(self, networks: Networks) -> list[Judge]:
@@ -210,6 +215,10 @@ class Listener:
             Similarity("similarity_z_spk", embed, self.recordings),
         ]
 
+    def _alike(self) -> list[Judge]:
+        spectrum = LongTermSpectrum(self.config.audio)
+        return [Similarity("similarity_spectrum", spectrum, self.recordings, closeness)]
+
     def _asked(self) -> list[Judge]:
         """The judges that the configuration names; those that are not installed are left out."""
         language = self.config.data.language or "en"
@@ -223,7 +232,7 @@ class Listener:
             try:
                 judges.append(makers[name]())
             except NotAvailableError as error:
-                _LOG.warning("validation.judges: %s: %s", name, error)
+                _LOG.info("validation.judges: without %s, %s", name, error)
         return judges
 
     def _clip(self, row: Utterance) -> Clip:

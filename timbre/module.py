@@ -33,7 +33,7 @@ from vocoder.discriminators import WaveDiscriminator
 
 logger = logging.getLogger(__name__)
 
-_RESUMED = ("update", "minutes", "best_score", "best_update", "baseline_error")
+_RESUMED = ("update", "minutes", "best_score", "best_update", "error_limit")
 
 
 @dataclass
@@ -107,9 +107,9 @@ class VoiceCloner(lightning.LightningModule):
         """Time trained so far, kept by the callback that keeps the time budget."""
         self.best_score, self.best_update = -math.inf, 0
         """Highest held-out score so far, and where it was."""
-        self.baseline_error: float | None = None
-        """Error rate of the un-tuned voice; None where the run did not start from one that speaks,
-        and is not judged by listening."""
+        self.error_limit: float | None = None
+        """Highest error rate at which a voice may be the best; None where the run did not start
+        from a voice that can speak, and is not judged by listening."""
         self._resumed_from: dict[str, Any] | None = None
         self.skipped: list[str] = []
         """Optimizers whose step of the last update was skipped, and for how many updates so far."""

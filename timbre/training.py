@@ -226,7 +226,7 @@ def finish(config: RunConfig, module: VoiceCloner, data: VoiceDataModule, run: R
     A voice that was listened to is that of the best checkpoint, which may be the un-tuned one.
     """
     networks = module.judged_networks
-    judged = module.baseline_error is not None
+    judged = module.error_limit is not None
     if judged:
         prefix = "networks." if module.average is None else "average.module."
         best = AtomicCheckpointIO().load_checkpoint(run.best_checkpoint)

@@ -30,6 +30,7 @@ from timbre.judges.quality import Quality
 from timbre.judges.recognizer import Recognizer, TranscribeConfig
 from timbre.judges.similarity import Similarity
 from timbre.judges.speaker import Resemblyzer
+from timbre.judges.spectrum import LongTermSpectrum, closeness
 
 RATE = 24000
 HELD_OUT = Path(__file__).parents[2] / "assets" / "myvoice" / "heldout.jsonl"
@@ -192,7 +193,7 @@ def test_a_recording_is_not_compared_with_itself() -> None:
     recordings = [Clip(name, quiet(0.1), RATE, recording=name) for name in vectors]
     judge = Similarity("likeness", lambda c: np.array(vectors[c.name]), recordings)
     values = judge([*recordings, replace(recordings[0], recording="")])["likeness"].values
-    assert values == pytest.approx([0.0, math.sqrt(0.5), math.sqrt(0.5), 1 / math.sqrt(5)])
+    assert values == pytest.approx([0.0, 2 / math.sqrt(5), math.sqrt(0.5), 1 / math.sqrt(10)])
 
 
 def test_a_speaker_is_compared_with_his_own_recordings() -> None:
@@ -202,6 +203,15 @@ def test_a_speaker_is_compared_with_his_own_recordings() -> None:
     spoken = Clip("b", quiet(0.1), RATE, speaker="a")
     assert judge([spoken])["likeness"].values == [0.0]
     assert math.isnan(judge([replace(spoken, speaker="nobody")])["likeness"].values[0])
+
+
+def test_spectra_of_one_voice_are_closer(recordings: list[Clip]) -> None:
+    judge = Similarity("likeness", LongTermSpectrum(AudioConfig()), recordings, closeness)
+    own = judge(recordings)["likeness"].values
+    louder = replace(recordings[0], audio=0.5 * recordings[0].audio)
+    assert judge([louder])["likeness"].values[0] == pytest.approx(own[0], abs=0.02)
+    assert min(own) > 0.6
+    assert judge([clip(tone(220, 2.0))])["likeness"].values[0] < min(own) - 0.2
 
 
 def test_resemblyzer_knows_a_voice_from_a_chord(recordings: list[Clip]) -> None:

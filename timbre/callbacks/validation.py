@@ -20,6 +20,7 @@ from timbre.module import VoiceCloner
 from timbre.plots import plot_mels
 from timbre.randomness import Draw
 from timbre.rundir import RunDir
+from timbre.verdict import error_limit
 
 _LOG = logging.getLogger(__name__)
 _SEED = 1  # of crops and noise: equal at every validation, so that values compare
@@ -62,7 +63,7 @@ class Validation(lightning.Callback):
         assert isinstance(module, VoiceCloner)
         if module.update == 0:
             self.measure(trainer, module)
-        elif module.baseline_error is not None and self.listener is not None:
+        elif module.error_limit is not None and self.listener is not None:
             self.listener.restore(module.judged_networks, self.run.judge)
 
     def on_train_batch_end(
@@ -98,7 +99,7 @@ class Validation(lightning.Callback):
             module.train(was_training)
             score = self._score(module, values)
             self._record(trainer, module, values, time.monotonic() - started)
-        score, module.baseline_error = trainer.strategy.broadcast((score, module.baseline_error))
+        score, module.error_limit = trainer.strategy.broadcast((score, module.error_limit))
         if score > module.best_score:
             module.best_score, module.best_update = score, module.update
             self.saver.save_best(trainer)
@@ -123,22 +124,22 @@ class Validation(lightning.Callback):
         if self.listener is None or terms.get("semantic", 0.0) > config.babble_nats:
             return {}
         heard = self.listener(networks, module.update)
-        speaks = heard.get("error_rate", math.inf) <= config.intelligible
-        if module.update == 0 and speaks and all(name in heard for name in config.score):
-            module.baseline_error = heard["error_rate"]
+        if module.update == 0:
             human = self.listener.human(networks)
             heard |= {f"human_{name}": value for name, value in human.items()}
-            self.listener.freeze(networks, self.run.judge)
+            if heard["error_rate"] <= max(config.intelligible, human["error_rate"]):
+                module.error_limit = error_limit(heard, config.tolerance)
+                self.listener.freeze(networks, self.run.judge)
         return heard
 
     @staticmethod
     def _score(module: VoiceCloner, values: dict[str, float]) -> float:
         """What `best` means, higher is better; -inf is never best."""
         config = module.config.validation
-        if module.baseline_error is None:
+        if module.error_limit is None:
             terms = [values[name] for name in _FALL_BACK if name in values]
             return -terms[0] if terms else -math.inf
-        understood = values.get("error_rate", math.inf) <= module.baseline_error + config.tolerance
+        understood = values.get("error_rate", math.inf) <= module.error_limit
         if not understood or any(name not in values for name in config.score):
             return -math.inf
         values["score"] = sum(weight * values[name] for name, weight in config.score.items())
@@ -149,7 +150,7 @@ class Validation(lightning.Callback):
         """Ends a run whose voice has not become better for `validation.patience` validations."""
         config = module.config.validation
         stale = (module.update - module.best_update) // config.every
-        if module.baseline_error is not None and 0 < config.patience <= stale:
+        if module.error_limit is not None and 0 < config.patience <= stale:
             trainer.should_stop = True
             _LOG.info(
                 "stopping: no better voice since update %d (validation.patience=%d)",

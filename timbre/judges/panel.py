@@ -15,6 +15,7 @@ from timbre.judges.quality import Quality
 from timbre.judges.recognizer import Recognizer, TranscribeConfig
 from timbre.judges.similarity import Similarity
 from timbre.judges.speaker import Resemblyzer
+from timbre.judges.spectrum import LongTermSpectrum, closeness
 from timbre.judges.voice_vector import VoiceVector
 from timbre.networks import Networks
 
@@ -54,7 +55,10 @@ class Panel:
         self._add("DNSMOS", Quality)
         if recordings:
             encoder = VoiceVector(networks.sovits.speaker_encoder, audio)
-            self._judges.append(Similarity("similarity_z_spk", encoder, recordings))
+            self._judges += [
+                Similarity("similarity_z_spk", encoder, recordings),
+                Similarity("similarity_spectrum", LongTermSpectrum(audio), recordings, closeness),
+            ]
             self._add("similarity", lambda: Similarity("similarity", Resemblyzer(), recordings))
         else:
             self.absent["similarity"] = (
