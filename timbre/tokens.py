@@ -81,7 +81,9 @@ def measure_prior(networks: Networks, data: VoiceDataModule, batches: int = 50) 
     """Sets the networks' alignment prior from what the tokenizer hears in training batches."""
     device = networks.alignment_prior.device
     tokenizer = networks.tokenizer.eval()
-    data.update = 0  # always the same batches: a resumed run must measure what a straight one does
+    # Always the same batches, and whole ones: a resumed run, or one of several processes, must
+    # measure what a straight one alone does.
+    data.update, data.trainer = 0, None
     frames = torch.zeros_like(networks.alignment_prior)
     loader = iter(data.train_dataloader())
     for _ in range(batches):
