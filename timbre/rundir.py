@@ -110,7 +110,8 @@ class RunDir:
             return
         OmegaConf.save(config, self.config)
         OmegaConf.save(composed, self.composed)
-        self.command.write_text(" ".join(overrides) + "\n", encoding="utf-8")
+        with self.command.open("a", encoding="utf-8") as file:  # a resumed run adds a line
+            file.write(" ".join(overrides) + "\n")
 
     def load_config(self) -> DictConfig:
         """The saved configuration.
