@@ -42,6 +42,8 @@ from timbre.speech import speak_all
 _LOG = logging.getLogger(__name__)
 
 SENTENCES = Path(__file__).resolve().parent.parent / "assets" / "sentences" / "listening"
+_ERRORS = {"wer", "cer", "phoneme_error"}
+"""Capped at wholly wrong: one sentence in which a recogniser dreams on would outweigh the rest."""
 _SEED = 1  # equal at every validation, so that values compare
 _RECORDINGS = 24  # that similarity, pitch and pace are compared with, all speakers together
 _LONGEST_SECONDS = 12.0  # of a recording whose text is spoken: validation must stay cheap
@@ -197,6 +199,8 @@ class Listener:
         measures: dict[str, Measure] = {}
         for judge in judges:
             measures |= judge(clips)
+        for name in _ERRORS & measures.keys():
+            measures[name] = measures[name].capped(1.0)
         values = {name: measure.mean for name, measure in measures.items()}
         if "phoneme_error" in values:
             values["error_rate"] = values.get("wer", values["phoneme_error"])

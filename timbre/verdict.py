@@ -6,6 +6,9 @@ from timbre.config import ValidationConfig
 
 Row = dict[str, float]
 
+_DOUBTFUL = 0.3
+"""Share of errors on human recordings from which on the report doubts the judge."""
+
 _SHOWN = (
     # measure, title, factor, unit, decimals
     ("phoneme_error", "phoneme errors", 100, " %", 1),
@@ -32,22 +35,20 @@ def verdict(rows: list[Row], best_update: int, config: ValidationConfig) -> list
     baseline = heard[0]
     best = next(row for row in heard if row["update"] == best_update)
     sentences = _helped(baseline, best) if best_update else _did_not_help(heard, config)
-    return [*sentences, "", *_table(heard, best_update)]
+    return [*sentences, *_doubt(baseline), "", *_table(heard, best_update)]
 
 
-def error_limit(baseline: Row, tolerance: float, prefix: str = "") -> float:
-    """Highest error rate that counts as understood as well as the un-tuned voice.
-
-    A judge that makes more errors on the human recordings than on the un-tuned voice, which speaks
-    like what it was trained on, would else count every step towards the human as one for the worse.
+def error_limit(baseline: Row, config: ValidationConfig, prefix: str = "") -> float:
+    """Highest error rate at which a voice counts as understood.
 
     Args:
         baseline: What was heard of the un-tuned voice and of the human recordings.
-        tolerance: `validation.tolerance`.
+        config: `tolerance` above the one, `lenience` times the other.
         prefix: Of the names.
     """
     own = baseline[f"{prefix}error_rate"]
-    return max(own, baseline.get(f"{prefix}human_error_rate", own)) + tolerance
+    human = baseline.get(f"{prefix}human_error_rate", 0.0)
+    return max(own, config.lenience * human) + config.tolerance
 
 
 def seconds_spent(rows: list[Row]) -> float:
@@ -90,7 +91,7 @@ def _did_not_help(heard: list[Row], config: ValidationConfig) -> list[str]:
             "**Nothing was compared:** the run ended before its first validation. The voice in "
             "`voice/` has the un-tuned weights."
         ]
-    limit = error_limit(baseline, config.tolerance, prefix="val/")
+    limit = error_limit(baseline, config, prefix="val/")
     understood = [row for row in tuned if row["val/error_rate"] <= limit]
     lines = [
         "**Fine-tuning did not help.** The voice in `voice/` has the un-tuned weights, given the "
@@ -112,6 +113,18 @@ def _did_not_help(heard: list[Row], config: ValidationConfig) -> list[str]:
         *lines,
         "- Lower the learning rates (`optimizer.rates.gpt`, `optimizer.rates.sovits`), listen to "
         "`samples/`, and check the recordings and their texts.",
+    ]
+
+
+def _doubt(baseline: Row) -> list[str]:
+    """A word about the judge, where it hardly understands the human."""
+    human = baseline.get("val/human_error_rate", 0.0)
+    if human <= _DOUBTFUL:
+        return []
+    return [
+        f"- Take the errors with care: their judge misunderstands {human:.0%} of the human "
+        "recordings. A speech recogniser is a better one: `pip install faster-whisper`, "
+        "`validation.judges=[resemblyzer,recogniser]`."
     ]
 
 

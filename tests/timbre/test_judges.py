@@ -66,6 +66,12 @@ def test_a_rate_is_weighted_by_what_it_is_a_rate_of() -> None:
     assert math.isnan(Measure([]).mean)
 
 
+def test_a_cap_spares_what_cannot_be_measured() -> None:
+    capped = Measure([1.6, 0.2, math.nan], [1.0, 3.0, 5.0]).capped(1.0)
+    assert capped.values[:2] == [1.0, 0.2]
+    assert capped.mean == pytest.approx(0.4)
+
+
 def test_the_interval_surrounds_the_mean_and_repeats() -> None:
     measure = Measure(np.random.default_rng(1).random(24).tolist())
     low, high = measure.interval

@@ -14,7 +14,7 @@ from timbre.listening import Listener
 from timbre.metrics import curve, read_metrics
 from timbre.networks import Networks
 from timbre.rundir import RunDir
-from timbre.verdict import verdict
+from timbre.verdict import error_limit, verdict
 
 Train = Callable[..., tuple[int, RunDir]]
 
@@ -196,6 +196,15 @@ def test_the_verdict_says_why_nothing_helped() -> None:
     text = "\n".join(verdict(less_alike, 0, ValidationConfig()))
     assert "No score was above the un-tuned voice's 0.700" in text
     assert "Nothing was compared" in verdict([row(0, 0.1, 0.7)], 0, ValidationConfig())[0]
+
+
+def test_a_judge_that_hardly_understands_the_human_is_lenient_and_doubted() -> None:
+    config = ValidationConfig(tolerance=0.02, lenience=1.25)
+    assert error_limit({"error_rate": 0.1, "human_error_rate": 0.06}, config) == pytest.approx(0.12)
+    weak = {"error_rate": 0.48, "human_error_rate": 0.56}
+    assert error_limit(weak, config) == pytest.approx(0.72)
+    rows = [row(0, 0.48, 0.7) | {"val/human_error_rate": 0.56}, row(100, 0.6, 0.8)]
+    assert "misunderstands 56% of the human" in "\n".join(verdict(rows, 100, config))
 
 
 def test_other_runs_keep_the_lowest_reconstruction(train_here: Train) -> None:

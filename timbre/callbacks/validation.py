@@ -128,7 +128,7 @@ class Validation(lightning.Callback):
             human = self.listener.human(networks)
             heard |= {f"human_{name}": value for name, value in human.items()}
             if heard["error_rate"] <= max(config.intelligible, human["error_rate"]):
-                module.error_limit = error_limit(heard, config.tolerance)
+                module.error_limit = error_limit(heard, config)
                 self.listener.freeze(networks, self.run.judge)
         return heard
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -81,6 +81,10 @@ class Measure:
         means = (values * weights)[drawn].sum(axis=1)[totals > 0] / totals[totals > 0]
         low, high = np.quantile(means, (0.025, 0.975))
         return float(low), float(high)
+
+    def capped(self, limit: float) -> Measure:
+        """The same with no value above a limit."""
+        return replace(self, values=[min(value, limit) for value in self.values])
 
     def _measured(self) -> tuple[ndarray, ndarray]:
         values = np.array(self.values, dtype=np.float64)
