@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import time
 from pathlib import Path
 
@@ -101,7 +102,7 @@ class RunDir:
         return {path.name for path in CONFIGS.iterdir() if path.is_dir()}
 
     def save_config(self, config: DictConfig, composed: DictConfig, overrides: list[str]) -> None:
-        """Writes the resolved configuration, the composed one, and the command that gave them.
+        """Writes the resolved configuration, the composed one, and the words that gave them.
 
         The composed one keeps its interpolations: `resume=… train.updates=N` must move the learning
         rate's schedule along.
@@ -110,8 +111,8 @@ class RunDir:
             return
         OmegaConf.save(config, self.config)
         OmegaConf.save(composed, self.composed)
-        with self.command.open("a", encoding="utf-8") as file:  # a resumed run adds a line
-            file.write(" ".join(overrides) + "\n")
+        with self.command.open("a", encoding="utf-8") as file:  # a line each time it is resumed
+            file.write(shlex.join(overrides) + "\n")
 
     def load_config(self) -> DictConfig:
         """The saved configuration.

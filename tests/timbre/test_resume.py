@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 from pathlib import Path
 from typing import Any
@@ -140,12 +141,15 @@ def test_a_resumed_run_does_not_train_its_tokenizer_again(
     tmp_path: Path, monkeypatch, base_run: RunDir, resume_in, caplog
 ) -> None:
     """Nor anything else, if its updates are used up."""
-    before = contents(base_run)
     monkeypatch.chdir(tmp_path)
-    code, run = resume_in(base_run.folder)
+    copy = shutil.copytree(base_run.folder, tmp_path / "copy")
+    code, run = resume_in(copy)
     assert code == 0
     assert "training one" not in caplog.text
-    assert not differing(before, contents(run))
+    assert not differing(contents(base_run), contents(run))
+    first, second = run.command.read_text().splitlines()
+    assert "experiment=smoke" in first
+    assert second == f"resume={copy}"
 
 
 def test_keys_may_change_on_resuming_but_not_groups(train_here, resume_in) -> None:
