@@ -14,13 +14,13 @@ help: ## list the targets
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev,prepare,evaluate,languages]'
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev,prepare,evaluate,languages,dask]'
 	@touch $@
 
 setup: $(STAMP) ## make .venv and install Timbre into it, editable
 
-demo: setup ## learn the bundled voice from nothing and speak a sentence
-	$(BIN)/python scripts/train.py data=myvoice experiment=demo
+demo: setup ## fine-tune the bundled base on the bundled voice and speak a sentence
+	$(BIN)/python scripts/train.py data=myvoice train.minutes=4
 	$(BIN)/python scripts/synthesize.py voice=$(LATEST) output=$(LATEST)/hello.wav \
 		text="Hello. This is my voice, learned from two minutes of recordings."
 

@@ -17,7 +17,8 @@ _WARP_KNEE = 0.8  # of the highest frequency; above it the warp bends back to ke
 class AugmentConfig:
     """Random changes of training examples.
 
-    All but the warp change the reference only: the target stays what the model has to say.
+    All but the warp change the reference only: the target stays what the model has to say, and as
+    long as its stored tokens last.
 
     Raises:
         ValueError: a value is impossible.
@@ -39,6 +40,9 @@ class AugmentConfig:
     """Softest noise."""
     tilt_db: float = 0.0
     """Largest random tilt of the reference's spectrum, from the lowest to the highest band."""
+    speed: float = 0.0
+    """Largest random change of the reference's speed, as a share of 1: 0.1 is up to a tenth faster
+    or slower. Its pitch and timbre stay: how fast one speaks is not who speaks."""
     warp: float = 0.0
     """Largest random stretch of the frequency axis of target, pitch and reference together, as a
     share of 1. Makes other voices out of one; they keep their speaker's label, so train a speaker
@@ -61,6 +65,10 @@ class AugmentConfig:
             raise ValueError(
                 f"augment.noise_min_snr_db={self.noise_min_snr_db} is above "
                 f"augment.noise_max_snr_db={self.noise_max_snr_db}; swap them"
+            )
+        if not 0 <= self.speed <= 0.5:
+            raise ValueError(
+                f"augment.speed is {self.speed}; give a share from 0 to 0.5 (beyond, it smears)"
             )
         if not 0 <= self.warp <= 0.3:
             raise ValueError(
@@ -104,9 +112,14 @@ class Augmenter:
 
     def reference(
         self, mel: Float32[ndarray, "mels frames"], rng: np.random.Generator
-    ) -> Float32[ndarray, "mels frames"]:
-        """Return a reference with noise, tilt and masks as the config says."""
+    ) -> Float32[ndarray, "mels new_frames"]:
+        """Return a reference with another speed, noise, tilt and masks as the config says.
+
+        The draws for what is switched off are not made: runs without it stay as they were.
+        """
         config = self.config
+        if config.speed:
+            mel = at_speed(mel, float(np.exp(rng.uniform(-1, 1) * np.log1p(config.speed))))
         if rng.random() < config.noise_probability:
             snr_db = rng.uniform(config.noise_min_snr_db, config.noise_max_snr_db)
             mel = _with_noise(mel, snr_db, rng)
@@ -133,6 +146,21 @@ class Augmenter:
             start = rng.integers(0, channels - size + 1)
             masked[start : start + size] = mean
         return masked
+
+
+def at_speed(
+    mel: Float32[ndarray, "mels frames"], factor: float
+) -> Float32[ndarray, "mels new_frames"]:
+    """Return a mel `factor` times as fast, linearly interpolated in time.
+
+    The first and the last frame stay; there is at least one frame.
+    """
+    frames = mel.shape[1]
+    position = np.linspace(0.0, frames - 1.0, max(1, round(frames / factor)))
+    before = np.minimum(position.astype(np.int64), max(frames - 2, 0))
+    after = np.minimum(before + 1, frames - 1)
+    share = (position - before).astype(np.float32)
+    return mel[:, before] * (1 - share) + mel[:, after] * share
 
 
 def _with_noise(

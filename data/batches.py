@@ -16,6 +16,11 @@ from numpy import ndarray
 class Order(Protocol):
     """Anything that says which items make up the batch of an update."""
 
+    @property
+    def batches_per_epoch(self) -> int:
+        """Batches in which every item of the (primary) set appears exactly once."""
+        ...
+
     def at(self, update: int) -> list[int]:
         """Return the item indices of the global batch of this update, never empty."""
         ...
@@ -134,6 +139,11 @@ class ReplayOrder:
         self._sorted_lengths = lengths[self._sorted]
         self._ratio = fraction / own
         self._seed = seed
+
+    @property
+    def batches_per_epoch(self) -> int:
+        """Batches in which every primary item appears exactly once."""
+        return self._primary.batches_per_epoch
 
     def at(self, update: int) -> list[int]:
         """Return the item indices of the global batch of this update, primary items first."""

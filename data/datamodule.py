@@ -2,7 +2,7 @@
 
 import logging
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
@@ -18,7 +18,8 @@ from data.batches import BatchOrder, Order, ReplayOrder, fixed_batches, shard
 from data.dataset import ExampleConfig, Source, VoiceDataset
 from data.errors import InputError
 from data.features import FeatureStore
-from data.manifest import read_manifest
+from data.known_stores import KnownStore
+from data.manifest_rows import ManifestRows
 from data.mel import AudioConfig
 from data.token_store import Tokenize, TokenStore
 
@@ -60,7 +61,8 @@ class DataConfig:
     language: str = ""
     """Language that all of the manifest must be in; empty allows any, and several."""
     lexicon: str = ""
-    """File of words and how they are said, lines `word<TAB>phonemes`; empty: none."""
+    """File of words and how this voice says them, lines `word<TAB>phonemes`; empty: none. Replay
+    keeps its own pronunciations."""
     max_frames: int = 6000
     """Most mel frames in a batch of all processes together, padding included."""
     max_items: int = 16
@@ -198,6 +200,9 @@ class VoiceDataModule(LightningDataModule):
         cache_folder: where features are kept between runs.
         tokenize: makes the semantic tokens; None serves batches without.
         tokenizer_fingerprint: changes whenever `tokenize` may answer differently.
+
+    Raises:
+        InputError: the configuration wants warped mels together with audio.
     """
 
     def __init__(
@@ -209,6 +214,11 @@ class VoiceDataModule(LightningDataModule):
         tokenizer_fingerprint: str = "",
     ) -> None:
         super().__init__()
+        if config.augment.warp and config.with_audio:
+            raise InputError(
+                f"data.augment.warp={config.augment.warp} changes the mel but not the audio, which "
+                "a vocoder is trained on; set data.augment.warp=0, or train the vocoder by itself"
+            )
         self.config = config
         self.audio_config = audio_config
         self.update = 0
@@ -220,6 +230,12 @@ class VoiceDataModule(LightningDataModule):
         self._tokenizer_fingerprint = tokenizer_fingerprint
         self._datasets: dict[str, VoiceDataset] = {}
         self._order: Order | None = None
+        self._validation: DataLoader[Batch] | None = None
+
+    @property
+    def lexicon(self) -> Path | None:
+        """File of words and how the voice says them."""
+        return Path(self.config.lexicon) if self.config.lexicon else None
 
     def setup(self, stage: str | None = None) -> None:
         """Open the features, computing those that are not there yet.
@@ -230,9 +246,9 @@ class VoiceDataModule(LightningDataModule):
         if self._datasets:
             return
         config = self.config
-        sources = [self._source(config.manifest, config.language)]
+        sources = [self._source(config.manifest, config.language, self.lexicon)]
         if config.replay.manifest:
-            sources.append(self._source(config.replay.manifest, language=""))
+            sources.append(self._source(config.replay.manifest, language="", lexicon=None))
         self.speakers = sorted({name for s in sources for name in s.features.speakers})
         self._datasets = {
             "train": self._dataset(sources, "train", config.augment, config.seed),
@@ -263,8 +279,30 @@ class VoiceDataModule(LightningDataModule):
             pin_memory=self._on_cuda(),
         )
 
+    @property
+    def updates_per_epoch(self) -> int:
+        """Updates in which every recording of the voice is trained on once. Known after `setup`."""
+        if self._order is None:
+            raise RuntimeError("call setup() before updates_per_epoch")
+        return self._order.batches_per_epoch
+
+    def largest_batch(self) -> Batch:
+        """Return the batch of the first epoch that has most frames, padding included."""
+        if self._order is None:
+            raise RuntimeError("call setup() before largest_batch()")
+        lengths = self._datasets["train"].lengths
+
+        def padded_frames(update: int) -> int:
+            items = self._order.at(update) if self._order is not None else []
+            return len(items) * int(lengths[items].max())
+
+        update = max(range(self.updates_per_epoch), key=padded_frames)
+        return EndlessBatches(self._datasets["train"], self._order, self.audio_config).batch(update)
+
     def val_dataloader(self) -> DataLoader[Batch] | list[DataLoader[Batch]]:
-        """Return the validation loader: no loader where there are no validation utterances."""
+        """Return the validation loader, the same at every call; none without such utterances."""
+        if self._validation is not None:
+            return self._validation
         dataset = self._datasets["validation"]
         if not len(dataset):
             _LOG.warning("%s has no validation utterances", self.config.manifest)
@@ -274,7 +312,7 @@ class VoiceDataModule(LightningDataModule):
         batches = fixed_batches(
             dataset.lengths[items], self.config.max_frames, self.config.max_items
         )
-        return DataLoader(
+        self._validation = DataLoader(
             ValidationBatches(dataset, [items[b].tolist() for b in batches], self.audio_config),
             batch_size=None,
             # One is enough, and it stays alive between validations.
@@ -283,25 +321,23 @@ class VoiceDataModule(LightningDataModule):
             worker_init_fn=leave_signals_to_the_trainer,
             pin_memory=self._on_cuda(),
         )
+        return self._validation
 
     def recordings_of(self, speaker: str, limit: int = 40) -> Iterator[torch.Tensor]:
         """Yield mels `[mels, frames]` of a speaker's first training recordings."""
         return self._datasets["train"].recordings_of(self.speakers.index(speaker), limit)
 
-    def _source(self, manifest: str, language: str) -> Source:
-        utterances = read_manifest(manifest)
-        if language and (others := {u.language for u in utterances} - {language}):
-            raise InputError(
-                f"{manifest}: has utterances in {', '.join(sorted(others))}, but data.language is "
-                f"{language!r}; correct one of them, or leave data.language empty to allow any"
+    def _source(self, manifest: str, language: str, lexicon: Path | None) -> Source:
+        known = KnownStore(Path(manifest), self.audio_config, self._cache_folder, lexicon)
+        features = known.open()
+        if features is None:
+            utterances = ManifestRows(manifest)
+            _check_language(manifest, utterances.languages, language)
+            features = FeatureStore.open_or_build(
+                utterances, self.audio_config, self._cache_folder, self.config.workers, lexicon
             )
-        features = FeatureStore.open_or_build(
-            utterances,
-            self.audio_config,
-            self._cache_folder,
-            self.config.workers,
-            Path(self.config.lexicon) if self.config.lexicon else None,
-        )
+            known.remember(features)
+        _check_language(manifest, features.languages, language)
         if self._tokenize is None:
             return Source(features)
         return Source(
@@ -344,3 +380,11 @@ class VoiceDataModule(LightningDataModule):
 
     def _on_cuda(self) -> bool:
         return self.trainer is not None and self.trainer.strategy.root_device.type == "cuda"
+
+
+def _check_language(manifest: str, found: Sequence[str], wanted: str) -> None:
+    if wanted and (others := set(found) - {wanted}):
+        raise InputError(
+            f"{manifest}: has utterances in {', '.join(sorted(others))}, but data.language is "
+            f"{wanted!r}; correct one of them, or leave data.language empty to allow any"
+        )

@@ -7,3 +7,7 @@ class InputError(Exception):
     The message says what is wrong, where (file, and line if there is one), why, and what to do
     next. Commands print it without a traceback and exit with code 2.
     """
+
+
+class NothingToSayError(InputError):
+    """A text, or a part of one, holds nothing that can be said."""

@@ -112,15 +112,17 @@ def extract_all(
         yield from map(extract, utterances)
         return
     starts = range(0, len(utterances), _CHUNK_UTTERANCES)
-    chunks = deque(utterances[start : start + _CHUNK_UTTERANCES] for start in starts)
+    chunks = (list(utterances[start : start + _CHUNK_UTTERANCES]) for start in starts)
     pending: deque[Future[list[dict[str, ndarray]]]] = deque()
     # Spawned, not forked: a fork of a process whose torch threads ran can deadlock.
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(workers, mp_context=context, initializer=_one_thread) as pool:
-        while chunks or pending:
+        for chunk in chunks:
+            pending.append(pool.submit(_extract_chunk, chunk, config, lexicon))
             # No more in flight than keeps the workers busy: finished features take memory.
-            while chunks and len(pending) < 2 * workers:
-                pending.append(pool.submit(_extract_chunk, chunks.popleft(), config, lexicon))
+            if len(pending) == 2 * workers:
+                yield from pending.popleft().result()
+        while pending:
             yield from pending.popleft().result()
 
 

@@ -79,13 +79,14 @@ class FeatureStore:
         fingerprint = feature_fingerprint(utterances, audio_config, lexicon)
         speakers = sorted({utterance.speaker for utterance in utterances})
         languages = sorted({utterance.language for utterance in utterances})
+        speaker_ids = {name: number for number, name in enumerate(speakers)}
 
         def make_rows(start: int) -> Iterator[Row]:
             rest = utterances[start:]
             features = extract_all(rest, audio_config, workers, lexicon)
             for utterance, row in zip(rest, features, strict=True):
                 labels = (
-                    speakers.index(utterance.speaker),
+                    speaker_ids[utterance.speaker],
                     languages.index(utterance.language),
                     SPLITS.index(utterance.split),
                 )

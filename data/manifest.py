@@ -4,7 +4,7 @@ import json
 import math
 import os
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,8 @@ from typing import Any
 from data.errors import InputError
 
 SPLITS = ("train", "validation")
+MARK = b"\xef\xbb\xbf"
+"""What some editors write before UTF-8 text."""
 _REQUIRED = ("id", "audio", "text", "speaker", "language", "seconds", "split")
 _OPTIONAL = ("source", "licence")
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -58,11 +60,9 @@ def read_manifest(path: Path | str, *, check_audio: bool = True) -> list[Utteran
     path = Path(path)
     utterances: list[Utterance] = []
     line_of_id: dict[str, int] = {}
-    for number, line in enumerate(_read_lines(path), start=1):
-        if not line.strip():
-            continue
+    for number, _, line in numbered_lines(path):
         where = f"{path}:{number}"
-        utterance = _parse_row(line, path.parent, where)
+        utterance = parse_row(line, path.parent, where)
         if utterance.id in line_of_id:
             raise InputError(
                 f"{where}: id {utterance.id!r} is already used in line {line_of_id[utterance.id]}; "
@@ -101,7 +101,7 @@ def write_manifest(path: Path | str, utterances: Iterable[Utterance]) -> None:
         row = {name: getattr(utterance, name) for name in (*_REQUIRED, *_OPTIONAL)}
         row["audio"] = _stored_audio_path(utterance.audio, path.parent)
         line = json.dumps(row, ensure_ascii=False)
-        _parse_row(line, path.parent, where)
+        parse_row(line, path.parent, where)
         rows.append(line + "\n")
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(f".{path.name}.{os.getpid()}.tmp")
@@ -112,13 +112,26 @@ def write_manifest(path: Path | str, utterances: Iterable[Utterance]) -> None:
         unfinished.unlink(missing_ok=True)
 
 
-def _read_lines(path: Path) -> list[str]:
+def numbered_lines(path: Path) -> Iterator[tuple[int, int, str]]:
+    """Yield the number, the place in bytes and the text of each line that is not blank.
+
+    Raises:
+        InputError: the file cannot be read as UTF-8 text.
+    """
+    place = 0
     try:
-        return path.read_text(encoding="utf-8-sig").split("\n")
+        with path.open("rb") as file:
+            for number, raw in enumerate(file, start=1):
+                text = (raw.removeprefix(MARK) if number == 1 else raw).decode()
+                if text.strip():
+                    yield number, place, text
+                place += len(raw)
     except FileNotFoundError as error:
         raise InputError(f"{path}: no such manifest; run scripts/prepare.py to make one") from error
     except UnicodeDecodeError as error:
-        raise InputError(f"{path}: not UTF-8 text ({error.reason}); save it as UTF-8") from error
+        raise InputError(
+            f"{path}:{number}: not UTF-8 text ({error.reason}); save it as UTF-8"
+        ) from error
     except OSError as error:
         raise InputError(f"{path}: cannot read the manifest ({error})") from error
 
@@ -128,7 +141,17 @@ def _stored_audio_path(audio: Path, folder: Path) -> str:
     return absolute.relative_to(root).as_posix() if absolute.is_relative_to(root) else str(absolute)
 
 
-def _parse_row(line: str, folder: Path, where: str) -> Utterance:
+def parse_row(line: str, folder: Path, where: str) -> Utterance:
+    """Check one line of a manifest.
+
+    Args:
+        line: JSON object.
+        folder: of the manifest.
+        where: file and line, for messages.
+
+    Raises:
+        InputError: the row is wrong.
+    """
     try:
         row = json.loads(line)
     except (json.JSONDecodeError, RecursionError) as error:

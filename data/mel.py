@@ -3,8 +3,10 @@
 from dataclasses import dataclass
 
 import librosa
+import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Float32
+from numpy import ndarray
 from torch import Tensor, nn
 
 FRAMES_PER_TOKEN = 4
@@ -87,18 +89,16 @@ class LogMel(nn.Module):
     def __init__(self, config: AudioConfig) -> None:
         super().__init__()
         self.config = config
-        filterbank = librosa.filters.mel(
-            sr=config.sample_rate_hz,
-            n_fft=config.fft_samples,
-            n_mels=config.mel_channels,
-            fmin=config.fmin_hz,
-            fmax=config.fmax_hz,
-            htk=False,
-            norm="slaney",
+        filterbank = mel_filterbank(
+            config.sample_rate_hz,
+            config.fft_samples,
+            config.mel_channels,
+            config.fmin_hz,
+            config.fmax_hz,
         )
         # Not persistent: both follow from the config, and a checkpoint must not override it.
         self.register_buffer("window", torch.hann_window(config.fft_samples), persistent=False)
-        self.register_buffer("filterbank", torch.from_numpy(filterbank).float(), persistent=False)
+        self.register_buffer("filterbank", torch.from_numpy(filterbank), persistent=False)
 
     @property
     def min_samples(self) -> int:
@@ -138,3 +138,19 @@ class LogMel(nn.Module):
             power = spectrum.real.square() + spectrum.imag.square()
             mel = self.filterbank.float() @ torch.sqrt(power + _POWER_OFFSET)
             return mel.clamp(min=config.floor).log()
+
+
+def mel_filterbank(
+    sample_rate_hz: int, fft_samples: int, mel_channels: int, fmin_hz: float, fmax_hz: float
+) -> Float32[ndarray, "mels bins"]:
+    """Return the weight of each Fourier bin in each band: slaney-scaled, area-normalised."""
+    filterbank: ndarray = librosa.filters.mel(
+        sr=sample_rate_hz,
+        n_fft=fft_samples,
+        n_mels=mel_channels,
+        fmin=fmin_hz,
+        fmax=fmax_hz,
+        htk=False,
+        norm="slaney",
+    )
+    return filterbank.astype(np.float32)

@@ -36,3 +36,15 @@ def phoneme_error_rate(hypothesis: Sequence[int], reference: Sequence[int]) -> f
     if not expected:
         raise ValueError("the reference holds no phoneme besides pauses: leave this item out")
     return Levenshtein.distance(heard, expected) / len(expected)
+
+
+def phoneme_errors(
+    logits: Float[Tensor, "batch ctc_frames symbols"],
+    lengths: Int[Tensor, " batch"],
+    references: Sequence[Sequence[int]],
+) -> list[float]:
+    """Phoneme error rate of each item as the CTC head hears it; 0 where only pauses were to say."""
+    return [
+        phoneme_error_rate(heard, expected) if any(s != SILENCE_ID for s in expected) else 0.0
+        for heard, expected in zip(ctc_greedy(logits, lengths), references, strict=True)
+    ]

@@ -8,11 +8,14 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from data.masks import length_mask
-from gpt.decoding import Decoding, Generated, Recording
+from gpt.cached import CachedTransformer
+from gpt.decoding import Decoding, Generated
 from gpt.layout import Sequence, first_slot, interleave, plain
+from gpt.packed import best_weights, pack_linear
 from gpt.phonemes import PhonemeEncoder
 from gpt.sampling import RowNoise, SamplingConfig
-from gpt.transformer import KeyValueCache, Transformer
+from gpt.transformer import Transformer
+from gpt.writing import StepNetwork, Writer, check_bounds
 
 INIT_STD = 0.02
 
@@ -106,6 +109,7 @@ class GPT(nn.Module):
         # Embeddings leave their table at the scale of the other terms of the sum, about 0.4;
         # at 0.02 the phoneme vectors would drown the tokens for the first hundreds of updates.
         self.embedding_scale = width**0.5
+        self.packed: StepNetwork | None = None
         self._initialise()
 
     def forward(
@@ -153,6 +157,25 @@ class GPT(nn.Module):
             latents=hidden.gather(1, index) * valid,
         )
 
+    def prepare(self, weights: str | None = None) -> None:
+        """Pack the weights for generation, once for many texts; training discards the packing.
+
+        Args:
+            weights: see `gpt.packed.pack_linear`; None: the fastest that rounds nothing of a
+                bundle's weights.
+
+        Raises:
+            ValueError: this device has no product for such weights.
+        """
+        self.packed = self._pack(weights or best_weights(self.head.weight.device))
+
+    def train(self, mode: bool = True) -> "GPT":
+        """Set the mode; weights that may change are packed anew for the next generation."""
+        if mode:
+            self.packed = None
+        super().train(mode)
+        return self
+
     @torch.no_grad()
     def generate(
         self,
@@ -161,55 +184,86 @@ class GPT(nn.Module):
         phoneme_lengths: Int[Tensor, " batch"],
         z_spk: Float[Tensor, "batch speaker_channels"],
         sampling: SamplingConfig,
-        generator: torch.Generator,
+        generator: torch.Generator | list[torch.Generator],
+        bounds: Int[Tensor, "batch phonemes"] | None = None,
     ) -> Generated:
         """Write tokens for the phonemes, at least one for each item; set `eval` mode first.
 
         Row i's random numbers depend on the state of `generator` and on i alone, so neither the
         texts nor the number of the other rows change what it says (up to rounding errors).
 
+        Args:
+            phonemes: symbols of the text.
+            marks: of each phoneme.
+            phoneme_lengths: valid phonemes.
+            z_spk: speaker vectors.
+            sampling: how to choose.
+            generator: all randomness; a list has one for each row, which then sounds as alone.
+            bounds: most tokens of each phoneme (plain: the sum bounds the text), at most
+                `max_tokens_per_phoneme`; None: that many.
+
         Raises:
-            ValueError: the phonemes leave no room for a token below `max_positions`.
+            ValueError: the phonemes leave no room for a token below `max_positions`, or a bound
+                is below 1.
         """
-        limit = self.config.max_positions
-        if phonemes.shape[1] + 3 > limit:
+        # The packed weights have their own precision.
+        with torch.autocast(phonemes.device.type, enabled=False):
+            writer = self.writer(
+                phonemes, marks, phoneme_lengths, z_spk, sampling, generator, bounds
+            )
+            while writer.step():
+                pass
+        return writer.written(with_durations=self.config.layout == "interleaved")
+
+    @torch.no_grad()
+    def writer(
+        self,
+        phonemes: Int[Tensor, "batch phonemes"],
+        marks: Int[Tensor, "batch phonemes marks"],
+        phoneme_lengths: Int[Tensor, " batch"],
+        z_spk: Float[Tensor, "batch speaker_channels"],
+        sampling: SamplingConfig,
+        generator: torch.Generator | list[torch.Generator],
+        bounds: Int[Tensor, "batch phonemes"] | None = None,
+    ) -> Writer:
+        """What `generate` does, in steps that the caller takes, without gradients or autocast."""
+        config = self.config
+        if phonemes.shape[1] + 3 > config.max_positions:
             raise ValueError(
                 f"{phonemes.shape[1]} phonemes leave no room for tokens below"
-                f" max_positions={limit}: cut the text into sentences"
+                f" max_positions={config.max_positions}: cut the text into sentences"
             )
-        context, speaker = self._encode_prompt(phonemes, marks, phoneme_lengths, z_spk)
+        context, speaker = self._encode_prompt(phonemes, marks, phoneme_lengths, z_spk.float())
         prompt, lengths = self._lay_out_prompt(phonemes, phoneme_lengths)
-        x = self._embed(context, speaker, prompt.inputs, prompt.owners, prompt.counts)
-        x = torch.cat((speaker, x), 1)
-        rows, used = x.shape[:2]
-        cache = self._make_cache(rows, min(limit, used + 4 * phonemes.shape[1] + 64))
-        positions = torch.arange(used, device=x.device).expand(rows, -1)
-        cache.advance(positions, used)
-        last = lengths[:, None, None].expand(-1, 1, self.config.width)
-        hidden = self.transformer(x, positions, cache).gather(1, last)
-
-        noise = RowNoise(rows, generator, x.device)
+        most = config.max_tokens_per_phoneme
         decoding = Decoding(
-            self.config.layout,
-            self.config.codes,
+            config.layout,
+            config.codes,
             phoneme_lengths,
-            phonemes.shape[1],
-            self.config.max_tokens_per_phoneme,
+            check_bounds(bounds, phonemes, phoneme_lengths, most),
             sampling,
-            noise,
+            RowNoise(len(phonemes), generator, phonemes.device),
         )
-        recording = Recording(phonemes.shape[1])
-        positions = lengths[:, None] + 1
-        while True:
-            step = decoding.advance(self.head(hidden[:, 0]), limit - positions[:, 0])
-            if decoding.finished():
-                return recording.pack(with_durations=self.config.layout == "interleaved")
-            x = self._embed(context, speaker, step.inputs, step.owners, step.counts)
-            used += 1
-            cache.advance(positions, used)
-            hidden = self.transformer(x, positions, cache)
-            recording.append(step, hidden)
-            positions = positions + 1
+        return Writer(
+            self.packed or self._pack("float32"),
+            speaker,
+            context + speaker,
+            prompt,
+            lengths,
+            decoding,
+            config.max_positions,
+        )
+
+    def _pack(self, weights: str) -> StepNetwork:
+        # The scores of a thousand tokens are where 8 bits would change choices.
+        head = best_weights(self.head.weight.device) if weights == "int8" else weights
+        scale = self.embedding_scale
+        return StepNetwork(
+            CachedTransformer(self.transformer, weights, self.config.max_positions),
+            pack_linear(self.head.weight, self.head.bias, head),
+            self.token.weight.detach().float() * scale,
+            self.count.weight.detach().float() * scale,
+        )
 
     def _encode_prompt(
         self,
@@ -268,20 +322,6 @@ class GPT(nn.Module):
             self.config.codes,
         )
         return prompt, phoneme_lengths + 1
-
-    def _make_cache(self, rows: int, size: int) -> KeyValueCache:
-        weight = self.head.weight
-        device = weight.device.type
-        autocast = torch.is_autocast_enabled(device)
-        return KeyValueCache(
-            layers=self.config.layers,
-            rows=rows,
-            heads=self.config.heads,
-            size=size,
-            head_channels=self.config.width // self.config.heads,
-            dtype=torch.get_autocast_dtype(device) if autocast else weight.dtype,
-            device=weight.device,
-        )
 
     def _initialise(self) -> None:
         """GPT-2's: standard deviation 0.02, smaller where a layer adds to the residual stream."""

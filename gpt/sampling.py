@@ -47,14 +47,20 @@ class RowNoise:
 
     Args:
         rows: number of rows.
-        generator: seeds the rows' generators; the only randomness taken from it.
+        generator: seeds the rows' generators, the only randomness taken from it; or one a row.
         device: where the numbers are needed.
     """
 
-    def __init__(self, rows: int, generator: torch.Generator, device: torch.device):
+    def __init__(
+        self,
+        rows: int,
+        generator: torch.Generator | list[torch.Generator],
+        device: torch.device,
+    ):
+        sources = generator if isinstance(generator, list) else [generator] * rows
         seeds = [
-            int(torch.randint(2**62, (1,), generator=generator, device=generator.device))
-            for _ in range(rows)
+            int(torch.randint(2**62, (1,), generator=source, device=source.device))
+            for source in sources
         ]
         self.generators = [torch.Generator().manual_seed(seed) for seed in seeds]
         self.device = device
@@ -62,7 +68,7 @@ class RowNoise:
         self.draws = torch.zeros(0, rows, DRAWS_PER_STEP)
 
     def next(self) -> tuple[Float[Tensor, " rows"], Float[Tensor, " rows"], Float[Tensor, " rows"]]:
-        """Three numbers in [0, 1) for each row."""
+        """Three numbers in [0, 1) for each row that is kept."""
         index = self.step % STEPS_PER_DRAW
         if index == 0:
             shape = (STEPS_PER_DRAW, DRAWS_PER_STEP)
@@ -71,6 +77,11 @@ class RowNoise:
         self.step += 1
         first, second, third = self.draws[index].unbind(-1)
         return first, second, third
+
+    def keep(self, rows: Int[Tensor, " kept"]) -> None:
+        """Go on with some of the rows only, in this order."""
+        self.generators = [self.generators[row] for row in rows.tolist()]
+        self.draws = self.draws[:, rows]
 
 
 def draw(
@@ -125,6 +136,8 @@ def sample_tokens(
         return tokens
     share = (recent == tokens[:, None]).sum(1) / config.repetition_window
     repeated = share > config.repetition_threshold
+    if scaled.device.type == "cpu" and not repeated.any():  # elsewhere asking costs more
+        return tokens
     return torch.where(repeated, draw(scaled.softmax(-1), uniforms[1]), tokens)
 
 

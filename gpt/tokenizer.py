@@ -162,6 +162,12 @@ class SemanticTokenizer(nn.Module):
             reconstruction=reconstruction * self.config.mel_std + self.config.mel_mean,
         )
 
+    def features(
+        self, mel: Float[Tensor, "batch mels frames"], mel_lengths: Int[Tensor, " batch"]
+    ) -> tuple[Float[Tensor, "batch ctc_frames width"], Int[Tensor, " batch"]]:
+        """What the CTC head reads the phonemes from, with gradients, and its lengths."""
+        return self._encode(mel, mel_lengths)
+
     @torch.no_grad()
     def encode(
         self, mel: Float[Tensor, "batch mels frames"], mel_lengths: Int[Tensor, " batch"]

@@ -1,4 +1,4 @@
-"""A causal transformer: RMSNorm, rotary positions, SwiGLU, and a key-value cache for decoding."""
+"""A causal transformer: RMSNorm, rotary positions, SwiGLU."""
 
 import torch
 import torch.nn.functional as F
@@ -8,65 +8,6 @@ from torch import Tensor, nn
 ROTARY_BASE = 10000.0
 
 Rotation = tuple[Float[Tensor, "rows 1 time half"], Float[Tensor, "rows 1 time half"]]
-
-
-class KeyValueCache:
-    """Preallocated keys and values of every layer; positions may differ from row to row.
-
-    Args:
-        layers, rows, heads, size, head_channels: shape; `size` is the number of positions.
-        dtype: of keys and values as the attention layers compute them.
-        device: where to keep them.
-    """
-
-    def __init__(
-        self,
-        layers: int,
-        rows: int,
-        heads: int,
-        size: int,
-        head_channels: int,
-        dtype: torch.dtype,
-        device: torch.device,
-    ):
-        shape = (layers, rows, heads, size, head_channels)
-        # Zeros, not empty: masked positions get weight 0, and 0 times a stray NaN is NaN.
-        self.keys = torch.zeros(shape, dtype=dtype, device=device)
-        self.values = torch.zeros(shape, dtype=dtype, device=device)
-        self.rows = torch.arange(rows, device=device)[:, None]
-        self.positions = torch.zeros(rows, 0, dtype=torch.int64, device=device)
-        self.used = 0
-        self.mask = torch.zeros(rows, 1, 0, 0, dtype=torch.bool, device=device)
-
-    @property
-    def size(self) -> int:
-        """Number of positions there is room for."""
-        return self.keys.shape[3]
-
-    def advance(self, positions: Int[Tensor, "rows new"], used: int) -> None:
-        """Say where the next `update` of every layer writes, and how far any row has come."""
-        if used > self.size:
-            self._grow(max(used, 2 * self.size))
-        self.positions, self.used = positions, used
-        index = torch.arange(used, device=positions.device)
-        self.mask = index <= positions[:, None, :, None]
-
-    def update(
-        self,
-        layer: int,
-        keys: Float[Tensor, "rows heads new channels"],
-        values: Float[Tensor, "rows heads new channels"],
-    ) -> tuple[
-        Float[Tensor, "rows heads used channels"], Float[Tensor, "rows heads used channels"]
-    ]:
-        """Write one layer's new keys and values; returns all it has so far."""
-        self.keys[layer][self.rows, :, self.positions] = keys.transpose(1, 2)
-        self.values[layer][self.rows, :, self.positions] = values.transpose(1, 2)
-        return self.keys[layer, :, :, : self.used], self.values[layer, :, :, : self.used]
-
-    def _grow(self, size: int) -> None:
-        extra = (0, 0, 0, size - self.size)
-        self.keys, self.values = F.pad(self.keys, extra), F.pad(self.values, extra)
 
 
 def rotation(positions: Int[Tensor, "rows time"], channels: int) -> Rotation:
@@ -136,17 +77,11 @@ class Attention(nn.Module):
         self,
         x: Float[Tensor, "batch time width"],
         by: Rotation,
-        layer: int,
-        cache: KeyValueCache | None,
     ) -> Float[Tensor, "batch time width"]:
-        """Attend within `x`, or, with a cache, to everything that it holds for this layer."""
+        """Attend to all positions up to each one's own."""
         query, key, value = self.qkv(x).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
         query, key = rotate(query, by), rotate(key, by)
-        if cache is None:
-            y = causal_attention(query, key, value)
-        else:
-            keys, values = cache.update(layer, key, value)
-            y = F.scaled_dot_product_attention(query, keys, values, attn_mask=cache.mask)
+        y = causal_attention(query, key, value)
         return self.out(y.transpose(1, 2).flatten(2))
 
 
@@ -191,11 +126,9 @@ class TransformerBlock(nn.Module):
         self,
         x: Float[Tensor, "batch time width"],
         by: Rotation,
-        layer: int,
-        cache: KeyValueCache | None = None,
     ) -> Float[Tensor, "batch time width"]:
-        """Apply the block as layer number `layer`."""
-        x = x + self.dropout(self.attention(self.attention_norm(x), by, layer, cache))
+        """Apply the block."""
+        x = x + self.dropout(self.attention(self.attention_norm(x), by))
         return x + self.dropout(self.feed_forward(self.feed_forward_norm(x)))
 
 
@@ -222,16 +155,14 @@ class Transformer(nn.Module):
         self,
         x: Float[Tensor, "batch time width"],
         positions: Int[Tensor, "rows time"],
-        cache: KeyValueCache | None = None,
     ) -> Float[Tensor, "batch time width"]:
-        """Hidden states after the final norm.
+        """Hidden states after the final norm; `gpt.cached` computes the same step by step.
 
         Args:
             x: inputs.
             positions: of the inputs in their sequences; one row may serve the whole batch.
-            cache: earlier positions; the caller has called its `advance`.
         """
         by = rotation(positions, self.head_channels)
-        for layer, block in enumerate(self.blocks):
-            x = block(x, by, layer, cache)
+        for block in self.blocks:
+            x = block(x, by)
         return self.norm(x)

@@ -22,7 +22,16 @@ class Balance(nn.Module):
         weights: dict[str, float],
         anchor: Tensor | None = None,
     ) -> Float[Tensor, ""]:
-        """Return the weighted sum of the terms.
+        """Return the weighted sum of the terms: that of `weigh`."""
+        return torch.stack(list(self.weigh(terms, weights, anchor).values())).sum()
+
+    def weigh(
+        self,
+        terms: dict[str, Tensor],
+        weights: dict[str, float],
+        anchor: Tensor | None = None,
+    ) -> dict[str, Tensor]:
+        """Return what each term adds to the sum.
 
         Args:
             terms: Scalar loss terms by name.
@@ -40,14 +49,14 @@ class Balance(nn.Module):
 class FixedBalance(Balance):
     """L = sum_i w_i l_i. The default: what the weights say is what is trained."""
 
-    def combine(
+    def weigh(
         self,
         terms: dict[str, Tensor],
         weights: dict[str, float],
         anchor: Tensor | None = None,
-    ) -> Float[Tensor, ""]:
-        """Return the weighted sum; see `Balance.combine`."""
-        return _sum(_active(terms, weights), weights)
+    ) -> dict[str, Tensor]:
+        """Return the weighted terms; see `Balance.weigh`."""
+        return _weighted(_active(terms, weights), weights)
 
 
 class UncertaintyBalance(Balance):
@@ -69,20 +78,20 @@ class UncertaintyBalance(Balance):
         self.names = tuple(names)
         self.log_variance = nn.Parameter(torch.zeros(len(self.names)))
 
-    def combine(
+    def weigh(
         self,
         terms: dict[str, Tensor],
         weights: dict[str, float],
         anchor: Tensor | None = None,
-    ) -> Float[Tensor, ""]:
-        """Return the sum with learned variances; see `Balance.combine`."""
+    ) -> dict[str, Tensor]:
+        """Return the terms with learned variances; see `Balance.weigh`."""
         active = _active(terms, weights)
         balanced = dict(active)
         for index, name in enumerate(self.names):
             if name in active:
                 log_variance = self.log_variance[index].clamp(*_LOG_VARIANCE_RANGE)
                 balanced[name] = (-log_variance).exp() * active[name] + log_variance
-        return _sum(balanced, weights)
+        return _weighted(balanced, weights)
 
 
 class GradientBalance(Balance):
@@ -124,14 +133,16 @@ class GradientBalance(Balance):
         self.register_buffer("norms", torch.zeros(len(self.names)))
         self.register_buffer("total", torch.zeros(len(self.names)))
 
-    def combine(
+    def weigh(
         self,
         terms: dict[str, Tensor],
         weights: dict[str, float],
         anchor: Tensor | None = None,
-    ) -> Float[Tensor, ""]:
-        """Return the balanced sum; see `Balance.combine`."""
+    ) -> dict[str, Tensor]:
+        """Return the balanced terms; see `Balance.weigh`."""
         active = _active(terms, weights)
+        if not active.keys() & set(self.names):
+            return _weighted(active, weights)
         anchor = _require(anchor, "gradient")
         sizes = {
             name: _norm_at(term, anchor) for name, term in active.items() if name in self.names
@@ -142,7 +153,7 @@ class GradientBalance(Balance):
         for name, size in measured.items():
             norm = self._average(self.names.index(name), size)
             balanced[name] = self.scale / share / norm.clamp(min=1e-12) * active[name]
-        return _sum(balanced, weights)
+        return _weighted(balanced, weights)
 
     def _average(self, index: int, size: Tensor) -> Tensor:
         """Return the bias-corrected moving average; a non-finite norm is not taken into it."""
@@ -176,16 +187,16 @@ class AdaptiveBalance(Balance):
         self.adapted = adapted
         self.max_factor = max_factor
 
-    def combine(
+    def weigh(
         self,
         terms: dict[str, Tensor],
         weights: dict[str, float],
         anchor: Tensor | None = None,
-    ) -> Float[Tensor, ""]:
-        """Return the sum with the adapted term rescaled; see `Balance.combine`."""
+    ) -> dict[str, Tensor]:
+        """Return the terms, the adapted one rescaled; see `Balance.weigh`."""
         active = _active(terms, weights)
         if self.reference not in active or self.adapted not in active:
-            return _sum(active, weights)
+            return _weighted(active, weights)
         anchor = _require(anchor, "adaptive")
         wanted = _norm_at(weights[self.reference] * active[self.reference], anchor, items=False)
         present = _norm_at(active[self.adapted], anchor, items=False)
@@ -195,7 +206,7 @@ class AdaptiveBalance(Balance):
                 "weight of the last layer that both depend on"
             )
         factor = (wanted / (present + 1e-6)).clamp(0.0, self.max_factor)
-        return _sum({**active, self.adapted: factor * active[self.adapted]}, weights)
+        return _weighted({**active, self.adapted: factor * active[self.adapted]}, weights)
 
 
 @dataclass(frozen=True)
@@ -208,7 +219,7 @@ class BalanceConfig:
 
     kind: str = "fixed"
     """One of `BALANCE_KINDS`."""
-    names: list[str] = field(default_factory=lambda: ["rec", "adv", "fm"])
+    names: list[str] = field(default_factory=lambda: ["rec", "adv", "feature_matching"])
     """Terms that `uncertainty` or `gradient` balance; the others keep their fixed weights."""
     scale: float = 1.0
     """Gradient norm per item at the anchor that `gradient` shares out."""
@@ -249,8 +260,8 @@ def _active(terms: dict[str, Tensor], weights: dict[str, float]) -> dict[str, Te
     return active
 
 
-def _sum(terms: dict[str, Tensor], weights: dict[str, float]) -> Tensor:
-    return torch.stack([weights[name] * at_least_float32(t) for name, t in terms.items()]).sum()
+def _weighted(terms: dict[str, Tensor], weights: dict[str, float]) -> dict[str, Tensor]:
+    return {name: weights[name] * at_least_float32(term) for name, term in terms.items()}
 
 
 def _require(anchor: Tensor | None, kind: str) -> Tensor:

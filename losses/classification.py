@@ -17,6 +17,8 @@ CLASSIFICATION_KINDS = (
     "categorical_hinge",
     "focal",
 )
+WEIGHTED_KINDS = ("cross_entropy", "label_smoothing")
+"""Kinds that take class weights."""
 IGNORE = -100
 """Target at positions that are not to be learned: padding, prompts."""
 _LOG_FLOOR = -1e4
@@ -53,6 +55,7 @@ def classification(
     kind: str = "cross_entropy",
     parameters: ClassificationParameters | None = None,
     ignore_index: int = IGNORE,
+    class_weights: Float[Tensor, " classes"] | None = None,
 ) -> Float[Tensor, ""]:
     """Return the mean classification loss of the given kind per valid target.
 
@@ -62,15 +65,17 @@ def classification(
         kind: One of `CLASSIFICATION_KINDS`; the functions below say what each is for.
         parameters: Parameters of the kinds that have one; None: the defaults.
         ignore_index: Target value that is left out.
+        class_weights: Positive weight per class, for the kinds of `WEIGHTED_KINDS`.
 
     Raises:
-        ValueError: Unknown kind.
+        ValueError: Unknown kind, or class weights with a kind that has none.
     """
     parameters = parameters or ClassificationParameters()
-    if kind == "cross_entropy":
-        return cross_entropy(logits, targets, ignore_index=ignore_index)
-    if kind == "label_smoothing":
-        return cross_entropy(logits, targets, parameters.smoothing, ignore_index=ignore_index)
+    if class_weights is not None and kind not in WEIGHTED_KINDS:
+        raise ValueError(f"{kind} takes no class weights: use one of {WEIGHTED_KINDS}")
+    if kind in WEIGHTED_KINDS:
+        smoothing = parameters.smoothing if kind == "label_smoothing" else 0.0
+        return cross_entropy(logits, targets, smoothing, class_weights, ignore_index)
     if kind == "adaptive_label_smoothing":
         return adaptive_label_smoothing(logits, targets, parameters.smoothing, ignore_index)
     if kind == "categorical_hinge":

@@ -53,11 +53,11 @@ class Annealing:
         if not 0 < self.ramp_share <= 1:
             raise ValueError(f"ramp_share is {self.ramp_share}: give a number in (0, 1]")
 
-    def at(self, update: int) -> float:
-        """Return the weight at `update`."""
+    def at(self, update: int | float) -> float:
+        """Return the weight at `update`, or after so many epochs if `updates` counts those."""
         return self.low + (self.high - self.low) * self._progress(update)
 
-    def _progress(self, update: int) -> float:
+    def _progress(self, update: int | float) -> float:
         if update < self.start:
             return 0.0
         if self.kind == "constant" or update >= self.start + self.updates:

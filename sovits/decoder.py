@@ -8,7 +8,52 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-DECODER_KINDS = ("regression", "flow_matching")
+from losses.diffusion import BETA_KINDS, NOISE_KINDS
+
+DECODER_KINDS = ("regression", "flow_matching", "diffusion")
+
+
+@dataclass(frozen=True)
+class DiffusionConfig:
+    """What is special to `kind: diffusion`."""
+
+    levels: int = 1000
+    """Steps of the noise schedule that training draws from."""
+    schedule: str = "cosine"
+    """cosine (arXiv 2102.09672, eq. 17) or linear (arXiv 2006.11239, section 4)."""
+    loss: str = "mse"
+    """Distance of the predicted noise: mse, mae or huber."""
+    huber_delta: float = 1.0
+    """Distance at which huber turns from quadratic to linear; the noise has unit variance."""
+    min_snr_gamma: float = 5.0
+    """Min-SNR weight (arXiv 2303.09556, section 3.4); 0 weighs all noise levels alike."""
+    start_signal: float = 0.01
+    """Share of signal A_t at which sampling starts.
+
+    From pure noise the first of few steps would divide the error of the network by sqrt(A_t),
+    which is then nearly 0.
+    """
+    limit: float = 5.0
+    """Bound of the residual in sampling, in units of `residual_scale`."""
+
+    def __post_init__(self) -> None:
+        if self.levels < 2:
+            raise ValueError(f"decoder: diffusion.levels is {self.levels}; give at least 2")
+        for name, kinds in (("schedule", BETA_KINDS), ("loss", NOISE_KINDS)):
+            if getattr(self, name) not in kinds:
+                value = getattr(self, name)
+                raise ValueError(
+                    f"decoder: unknown diffusion.{name} {value!r}; choose from {kinds}"
+                )
+        if self.min_snr_gamma < 0 or self.huber_delta <= 0 or self.limit <= 0:
+            raise ValueError(
+                "decoder: diffusion needs min_snr_gamma of at least 0, and huber_delta and limit "
+                "above 0"
+            )
+        if not 0 < self.start_signal < 1:
+            raise ValueError(
+                f"decoder: diffusion.start_signal is {self.start_signal}; give 0 < share < 1"
+            )
 
 
 @dataclass(frozen=True)
@@ -29,6 +74,14 @@ class DecoderConfig:
     """Natural-log mel units that are 1 inside (as in `AudioConfig`)."""
     floor: float = 1e-5
     """Smallest mel magnitude (as in `AudioConfig`): padding, and the bound of sampled mels."""
+    sample_rate_hz: int = 24000
+    """Samples per second (as in `AudioConfig`)."""
+    fft_samples: int = 1024
+    """Window of the mel, samples (as in `AudioConfig`)."""
+    fmin_hz: float = 0.0
+    """Lower edge of the lowest band (as in `AudioConfig`)."""
+    fmax_hz: float = 12000.0
+    """Upper edge of the highest band (as in `AudioConfig`)."""
     channels: int = 384
     """Width of the trunk at token rate (23.4 Hz) and at twice that rate."""
     token_layers: int = 2
@@ -36,7 +89,7 @@ class DecoderConfig:
     half_layers: int = 4
     """Trunk blocks at twice the token rate (46.9 Hz)."""
     frame_layers: int = 1
-    """Trunk blocks at mel frame rate (93.75 Hz); 0 reads both frames of a step off one vector."""
+    """Trunk blocks at mel frame rate (93.75 Hz), which know the pitch."""
     frame_channels: int = 256
     """Width of the blocks at mel frame rate."""
     expansion: int = 3
@@ -44,36 +97,45 @@ class DecoderConfig:
     kernel: int = 7
     """Positions that a block's depthwise convolution sees, odd."""
     flow_channels: int = 256
-    """flow_matching: width of the velocity network, which works at mel frame rate."""
+    """flow_matching, diffusion: width of the residual network, which works at mel frame rate."""
     flow_layers: int = 6
-    """flow_matching: blocks of the velocity network."""
+    """flow_matching, diffusion: blocks of the residual network."""
     residual_scale: float = 0.45
-    """flow_matching: (mel - trunk mel) that is 1 to the flow, in units of mel_std.
+    """flow_matching, diffusion: (mel - trunk mel) that is 1 to the network, in units of mel_std.
 
-    About the root mean square of an L1-trained trunk's residual, so that the flow's target has the
-    unit variance of its noise (measured: 0.84 nats = 0.42 after minutes of training).
+    About the root mean square of an L1-trained trunk's residual, so that the target has the unit
+    variance of its noise (measured: 0.84 nats = 0.42 after minutes of training).
     """
     training_noise: float = 1.0
     """flow_matching: standard deviation of the start noise in training."""
     sampling_noise: float = 0.6
-    """flow_matching: standard deviation of the start noise in sampling.
+    """flow_matching, diffusion: standard deviation of the start noise in sampling.
 
     Below 1 trades variety for precision: 0.6 against 1.0 gave fewer word errors, closer voices and
     cleaner sound (measured, ten sentences).
     """
     steps: int = 8
-    """flow_matching: Euler steps of sampling."""
+    """Steps of sampling: Euler (flow_matching) or DDIM (diffusion)."""
+    diffusion: DiffusionConfig = field(default_factory=DiffusionConfig)
+    """diffusion: noise levels and loss."""
 
     def __post_init__(self) -> None:
         if self.kind not in DECODER_KINDS:
             raise ValueError(f"decoder: unknown kind {self.kind!r}; choose from {DECODER_KINDS}")
         for name in (
             *("semantic_channels", "speaker_channels", "mel_channels", "channels", "half_layers"),
-            *("frame_channels", "expansion", "flow_channels", "flow_layers", "steps"),
+            *(
+                "frame_layers",
+                "frame_channels",
+                "expansion",
+                "flow_channels",
+                "flow_layers",
+                "steps",
+            ),
         ):
             if getattr(self, name) < 1:
                 raise ValueError(f"decoder: {name} must be at least 1; raise it")
-        for name in ("token_layers", "frame_layers", "sampling_noise"):
+        for name in ("token_layers", "sampling_noise"):
             if getattr(self, name) < 0:
                 raise ValueError(f"decoder: {name} must not be negative; use 0 for none")
         for name in ("mel_std", "floor", "residual_scale", "training_noise"):
@@ -96,6 +158,9 @@ class Decoded:
     """Predicted mel, natural log, 4 frames a token; padding holds the log floor."""
     terms: dict[str, Tensor] = field(default_factory=dict)
     """Loss terms of the decoder's own, scalars by name; empty without a target."""
+    recovered: Float[Tensor, "batch mels frames"] | None = None
+    """The target as a generative decoder recovers it from a noisy one: what perceptual terms look
+    at. Mixed with the target by the share of noise, so that what was hardly there hardly counts."""
 
 
 class MelDecoder(nn.Module, ABC):
@@ -113,8 +178,11 @@ class MelDecoder(nn.Module, ABC):
         z_spk: Float[Tensor, "batch speaker"],
         target: Float[Tensor, "batch mels 4*tokens"] | None = None,
         target_lengths: Int[Tensor, " batch"] | None = None,
+        target_f0: Float[Tensor, "batch 4*tokens"] | None = None,
     ) -> Decoded:
         """Predict the mel, differentiably, and compute the terms that need the target.
+
+        With a target the mel is predicted from the true pitch, and the pitch beside it.
 
         Args:
             z_sem: GPT's latent of each token.
@@ -122,9 +190,10 @@ class MelDecoder(nn.Module, ABC):
             z_spk: speaker vectors.
             target: true mels, natural log.
             target_lengths: valid frames of the targets, at most four times `token_lengths`.
+            target_f0: pitch of the targets in Hz, 0 where unvoiced.
 
         Raises:
-            ValueError: a target without its lengths.
+            ValueError: a target without its lengths and pitch.
         """
 
     @abstractmethod
@@ -143,6 +212,11 @@ class MelDecoder(nn.Module, ABC):
             z_spk: speaker vectors.
             generator: source of the decoder's randomness, on the device of `z_sem`.
         """
+
+    @property
+    def last_layer(self) -> Tensor:
+        """Weight of the layer that writes the predicted mel."""
+        return self.get_parameter("trunk.leave.weight")
 
     def finish(
         self,
@@ -163,8 +237,13 @@ class MelDecoder(nn.Module, ABC):
 def build_decoder(config: DecoderConfig) -> MelDecoder:
     """Return a new decoder of the config's kind."""
     # The variants import the interface above, so they can only be imported here.
+    from sovits.diffusion import DiffusionDecoder
     from sovits.flow_matching import FlowMatchingDecoder
     from sovits.regression import RegressionDecoder
 
-    kinds = {"regression": RegressionDecoder, "flow_matching": FlowMatchingDecoder}
+    kinds: dict[str, type[MelDecoder]] = {
+        "regression": RegressionDecoder,
+        "flow_matching": FlowMatchingDecoder,
+        "diffusion": DiffusionDecoder,
+    }
     return kinds[config.kind](config)

@@ -8,9 +8,16 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-from losses.adversarial import Judgement, discriminator_loss, generator_loss, r1_penalty
+from losses.accuracy import discriminator_accuracies
+from losses.adversarial import (
+    Judgement,
+    discriminator_loss,
+    generator_loss,
+    gradient_penalty,
+    r1_penalty,
+)
 from losses.feature_matching import feature_matching_loss
-from timbre.objective import AdversaryConfig
+from timbre.adversary_config import AdversaryConfig, Gate
 
 
 class Adversary(nn.Module):
@@ -19,40 +26,56 @@ class Adversary(nn.Module):
     Args:
         discriminators: Module that maps a batch of real or generated inputs (mel segments
             `[batch, mels, frames]` or waveforms `[batch, samples]`) to a list of judgements.
-        config: Kind of loss, freeze and R1.
+        config: Kind of loss, when they learn and teach, R1.
     """
 
     def __init__(self, discriminators: nn.Module, config: AdversaryConfig) -> None:
         super().__init__()
         self.discriminators = discriminators
         self.config = config
+        self.gate = Gate(config)
 
     def is_active(self, update: int) -> bool:
-        """Whether the discriminators learn and teach at this update."""
+        """Whether the discriminators teach at this update."""
         return update >= self.config.freeze_steps
 
-    def discriminator_loss(self, real: Tensor, fake: Tensor, update: int) -> dict[str, Tensor]:
-        """Terms that train the discriminators: `disc`, and lazily `r1`.
+    def learns(self, update: int) -> bool:
+        """Whether the discriminators learn at this update: neither frozen, paused nor gated."""
+        paused = self.config.pauses(update) or self.gate.is_closed
+        return self.is_active(update) and not paused
 
-        `r1` is reported without, and added with, `r1_weight * r1_interval` (see `total`). It runs
-        in fp32: it is a second derivative, and bf16 rounds it away.
+    def discriminator_loss(self, real: Tensor, fake: Tensor, update: int) -> dict[str, Tensor]:
+        """Terms that train the discriminators: `disc`, lazily `r1`, and `gradient_penalty`.
+
+        Beside them, `accuracy/N`: the share that the N-th sub-discriminator tells right.
+
+        `r1` is reported without, and added with, `r1_weight * r1_interval` (see `total`). R1 and
+        the gradient penalty of the kind wasserstein run in fp32: they are second derivatives, and
+        bf16 rounds them away.
         """
-        terms = {
-            "disc": discriminator_loss(
-                self._judge(real.detach()), self._judge(fake.detach()), self.config.kind
-            )
-        }
-        if self.config.r1_weight > 0 and update % self.config.r1_interval == 0:
-            with torch.autocast(real.device.type, enabled=False):
-                inputs = real.detach().float().requires_grad_()
+        real, fake = real.detach(), fake.detach()
+        on_real, on_fake = self._judge(real), self._judge(fake)
+        terms = {"disc": discriminator_loss(on_real, on_fake, self.config.kind)}
+        accuracies = discriminator_accuracies(on_real, on_fake, self.config.kind)
+        terms |= {f"accuracy/{number}": each for number, each in enumerate(accuracies)}
+        if not torch.is_grad_enabled():
+            return terms
+        with torch.autocast(real.device.type, enabled=False):
+            if self.config.r1_weight > 0 and update % self.config.r1_interval == 0:
+                inputs = real.float().requires_grad_()
                 terms["r1"] = r1_penalty(self._judge(inputs), inputs)
+            if self.config.kind == "wasserstein":
+                terms["gradient_penalty"] = gradient_penalty(self._judge, real, fake)
         return terms
 
     def total(self, terms: dict[str, Tensor]) -> Tensor:
         """The discriminators' loss from the terms of `discriminator_loss`."""
-        if "r1" not in terms:
-            return terms["disc"]
-        return terms["disc"] + self.config.r1_weight * self.config.r1_interval * terms["r1"]
+        total = terms["disc"]
+        if "r1" in terms:
+            total = total + self.config.r1_weight * self.config.r1_interval * terms["r1"]
+        if "gradient_penalty" in terms:
+            total = total + self.config.gradient_penalty_weight * terms["gradient_penalty"]
+        return total
 
     def generator_loss(self, real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
         """The generator's adversarial and feature-matching loss.
@@ -68,6 +91,13 @@ class Adversary(nn.Module):
                 generator_loss(fake_judgements, self.config.kind),
                 feature_matching_loss(real_judgements, fake_judgements, relative=True),
             )
+
+    def feature_distance(self, real: Tensor, fake: Tensor) -> Tensor:
+        """How different the discriminators find two inputs: a perceptual distance."""
+        with frozen(self.discriminators):
+            with torch.no_grad():
+                judged = self._judge(real.detach())
+            return feature_matching_loss(judged, self._judge(fake), relative=True)
 
     def _judge(self, inputs: Tensor) -> list[Judgement]:
         judgements: list[Judgement] = self.discriminators(inputs)

@@ -28,6 +28,7 @@ FORMAT = 1
 """Raised when old bundles need a named function of this module to be read."""
 BASE = Path(__file__).resolve().parent.parent / "checkpoints" / "base-24khz"
 MODEL, TOKENIZER, CONFIG = "model.safetensors", "tokenizer.safetensors", "config.json"
+LEXICON = "lexicon.tsv"
 _SPEAKERS = "speaker_embeddings"
 _TOKENIZING = ("tokenizer.", "alignment_prior")
 
@@ -50,6 +51,8 @@ class Bundle:
     """Language of the voice; empty where there are several."""
     about: dict[str, Any] = field(default_factory=dict)
     """What else is known: how it was trained, when, from what."""
+    lexicon: Path | None = None
+    """Words and how the voice says them, as it learned them; copied into the bundle."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +74,8 @@ def save_bundle(folder: Path, bundle: Bundle) -> None:
     """Writes the bundle, weights in 16 bits; each file appears whole or not at all.
 
     What speaks is in `model.safetensors`; the tokenizer, which only training and judging need, is
-    in `tokenizer.safetensors`, so that a voice can be shared without it.
+    in `tokenizer.safetensors`, so that a voice can be shared without it. The lexicon that the voice
+    was trained with becomes `lexicon.tsv`.
 
     Args:
         folder: Created if it is not there.
@@ -96,6 +100,11 @@ def save_bundle(folder: Path, bundle: Bundle) -> None:
         # Not save_file, which leaves a file that only its owner may read.
         (folder / f"{file}.tmp").write_bytes(save(part))
         os.replace(folder / f"{file}.tmp", folder / file)
+    words = bundle.lexicon.read_bytes() if bundle.lexicon is not None else None
+    (folder / LEXICON).unlink(missing_ok=True)
+    if words is not None:
+        (folder / f"{LEXICON}.tmp").write_bytes(words)
+        os.replace(folder / f"{LEXICON}.tmp", folder / LEXICON)
     text = folder / f"{CONFIG}.tmp"
     text.write_text(json.dumps(asdict(header), indent=1, ensure_ascii=False), encoding="utf-8")
     os.replace(text, folder / CONFIG)
@@ -129,6 +138,7 @@ def load_bundle(folder: Path) -> Bundle:
         name=header.name,
         language=header.language,
         about=header.about,
+        lexicon=folder / LEXICON if (folder / LEXICON).is_file() else None,
     )
 
 

@@ -13,6 +13,7 @@ from data.datamodule import DataConfig
 from data.errors import InputError
 from data.mel import AudioConfig
 from losses.schedules import RateSchedule
+from timbre.doctor.config import DoctorConfig
 from timbre.judges.recognizer import TranscribeConfig
 from timbre.networks import ModelConfig
 from timbre.objective import MODULES, ObjectiveConfig
@@ -46,6 +47,10 @@ class TrainConfig:
     """With an untrained tokenizer (init=none): updates it gets first, on the same voice."""
     average_decay: float | None = None
     """Decay of the moving average of the weights that is saved and judged; None: no average."""
+    accumulate: int = 1
+    """Parts that a batch is computed in, for memory: gradients add up, so batch, schedules and
+    annealing stay what they are. 0 finds the fewest that fit the largest batch before the run
+    begins; when the memory is full during it, their number doubles."""
     log_updates: int = 10
     """Updates between two rows of metrics.csv and two progress lines."""
     save_updates: int = 200
@@ -56,6 +61,10 @@ class TrainConfig:
     def __post_init__(self) -> None:
         if self.updates < 1 or self.log_updates < 1 or self.save_updates < 1:
             raise ValueError("train.updates, log_updates and save_updates must be at least 1")
+        if self.accumulate < 0:
+            raise ValueError(
+                f"train.accumulate is {self.accumulate}; give 1 or more, or 0 to find it"
+            )
         if self.minutes is not None and self.minutes <= 0:
             raise ValueError(f"train.minutes is {self.minutes}; give a positive number or null")
         unknown = sorted(set(self.modules) - set(MODULES))
@@ -103,6 +112,9 @@ class ValidationConfig:
     that knows the base's voices better than this one would count every step towards it as an error
     (measured: a weak CTC head heard 0.49 wrong of the base, 0.67 of the tuned voice, 0.56 of the
     human, where Whisper's errors fell)."""
+    average: int = 1
+    """At the end the mean of the weights of so many best checkpoints is judged as well, and is the
+    voice if it scores higher (arXiv 2203.05482); 1 takes the best one alone."""
     patience: int = 4
     """Validations in a row without a better score after which the run stops; 0 never stops it."""
     babble_nats: float = 5.0
@@ -118,6 +130,8 @@ class ValidationConfig:
         for name in ("samples", "clips", "sentences", "patience", "tolerance", "lenience"):
             if getattr(self, name) < 0:
                 raise ValueError(f"validation.{name} is {getattr(self, name)}; give 0 or more")
+        if self.average < 1:
+            raise ValueError(f"validation.average is {self.average}; give 1 or more")
         if unknown := sorted(set(self.judges) - set(LISTENING_JUDGES)):
             raise ValueError(
                 f"validation.judges: no judge {unknown[0]!r}; there are "
@@ -163,6 +177,16 @@ class LoggerConfig:
 
     tensorboard: bool = True
     """Write TensorBoard events into the run's folder."""
+    wandb: bool = False
+    """Send everything to Weights & Biases as well (the package wandb)."""
+    mlflow: bool = False
+    """Send everything to MLflow as well (the package mlflow or mlflow-skinny)."""
+    project: str = "timbre"
+    """Project of Weights & Biases, experiment of MLflow."""
+    offline: bool = False
+    """Weights & Biases writes into the run's folder only; `wandb sync` sends it later."""
+    mlflow_uri: str | None = None
+    """Address of the MLflow server; None: the run's folder mlruns/."""
 
 
 @dataclass(frozen=True)
@@ -189,6 +213,8 @@ class RunConfig:
     """configs/logger: where metrics go."""
     validation: ValidationConfig = field(default_factory=ValidationConfig)
     """Held-out checks."""
+    doctor: DoctorConfig = field(default_factory=DoctorConfig)
+    """Who watches the curves."""
     transcribe: TranscribeConfig = field(default_factory=TranscribeConfig)
     """The speech recogniser that validation may ask."""
     run: RunDirConfig = field(default_factory=RunDirConfig)
@@ -211,6 +237,13 @@ class RunConfig:
             raise ValueError(
                 "objective.vocoder_input=predicted needs gpt or sovits among train.modules: only "
                 "then is a mel predicted"
+            )
+        weights = self.objective.weights
+        acoustic = bool({"sovits", "vocoder"} & modules) and "gpt" not in modules
+        if (weights.policy or weights.preference) and acoustic:
+            raise ValueError(
+                "objective.weights.policy and preference train GPT: put gpt into train.modules, or "
+                "set them to 0"
             )
 
 

@@ -111,7 +111,7 @@ class Evaluation:
         self.run = folder.parent if (folder.parent / "config.yaml").is_file() else None
         self.bundle = load_bundle(folder)
         self.language = config.language or self.bundle.language or "en"
-        self.frontend = TextFrontend(self.language)
+        self.frontend = TextFrontend(self.language, self.bundle.lexicon)
         self.sentences = _read_sentences(config.sentences, self.language)
         self.references = self._recordings(config.reference, "validation", config.recordings)
         self.others = self._recordings(config.other, "validation", config.recordings)

@@ -244,7 +244,7 @@ class Listener:
 
     def _frontend(self, language: str) -> TextFrontend:
         if language not in self._frontends:
-            self._frontends[language] = TextFrontend(language)
+            self._frontends[language] = TextFrontend(language, self.data.lexicon)
         return self._frontends[language]
 
 

@@ -6,6 +6,9 @@ import csv
 import os
 from pathlib import Path
 
+Row = dict[str, float]
+"""The values of one update, by column; `update` is one of them."""
+
 
 class MetricsFile:
     """Appends rows to a CSV file whose columns may grow.
@@ -39,7 +42,7 @@ class MetricsFile:
         with self.path.open("a", newline="", encoding="utf-8") as file:
             csv.writer(file).writerow(self._cells(row))
 
-    def _grow(self, rows: list[dict[str, float]]) -> bool:
+    def _grow(self, rows: list[Row]) -> bool:
         new = [name for row in rows for name in row if name not in self.columns]
         self.columns += list(dict.fromkeys(new))
         return bool(new)
@@ -58,7 +61,7 @@ class MetricsFile:
         self._is_current = True
 
 
-def read_metrics(path: Path) -> list[dict[str, float]]:
+def read_metrics(path: Path) -> list[Row]:
     """The rows of a metrics file, absent cells left out; a file that is not there has none."""
     if not path.exists():
         return []
@@ -69,7 +72,7 @@ def read_metrics(path: Path) -> list[dict[str, float]]:
         ]
 
 
-def curve(rows: list[dict[str, float]], name: str) -> tuple[list[int], list[float]]:
+def curve(rows: list[Row], name: str) -> tuple[list[int], list[float]]:
     """Updates and values of one column, where it has values."""
     points = [(int(row["update"]), row[name]) for row in rows if name in row]
     return [update for update, _ in points], [value for _, value in points]

@@ -1,15 +1,17 @@
 """`VoiceCloner`: the training loop of one update, and nothing else.
 
 One batch is one update: the generator side (tokenizer, GPT, SoVITS, vocoder: whatever
-`train.modules` names) runs forward once, the discriminators learn from its detached outputs, then
-the generators learn against the discriminators just updated.
+`train.modules` names) runs forward, the discriminators learn from its detached outputs, then the
+generators learn against the discriminators just updated. Where memory is short, a batch is computed
+in parts whose gradients add up to that of the whole (`timbre.accumulation`).
 """
 
 from __future__ import annotations
 
-import logging
+import copy
 import math
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable
+from dataclasses import asdict
 from typing import Any, cast
 
 import lightning
@@ -19,39 +21,26 @@ from torch import Tensor
 from torch.optim.swa_utils import AveragedModel
 
 from data.batch import Batch
-from data.errors import InputError
 from sovits.discriminator import MultiScaleMelDiscriminator
 from sovits.speaker_encoder import SpeakerClassifier
+from timbre.accumulation import Memory, Part, split, total_of
+from timbre.acoustic import AcousticTerms
 from timbre.adversary import Adversary
 from timbre.config import RunConfig
 from timbre.networks import Networks
-from timbre.objective import Objective, active_terms
+from timbre.objective import ANCHORED, Objective, active_terms, balances_wave
 from timbre.optimization import build_optimizers, set_learning_rates, warmed_average
+from timbre.policy import PolicyTerms
+from timbre.preference import PreferenceTerms
 from timbre.randomness import Draw
-from timbre.terms import AcousticTerms, Crops, TokenizerTerms, VocoderTerms
+from timbre.semantic import SemanticLoss
+from timbre.stepping import clipped_step, warn_of_skipped
+from timbre.terms import Crops, Outputs, TokenizerTerms, VocoderTerms
 from vocoder.discriminators import WaveDiscriminator
 
-logger = logging.getLogger(__name__)
-
+_STREAMS = 2**40
+"""Distance of the random streams of an update's parts: more than any run has updates."""
 _RESUMED = ("update", "minutes", "best_score", "best_update", "error_limit")
-
-
-@dataclass
-class Outputs:
-    """What the generator side made of one batch."""
-
-    terms: dict[str, Tensor] = field(default_factory=dict)
-    """Scalar loss per term, unweighted."""
-    reports: dict[str, Tensor] = field(default_factory=dict)
-    """Further scalars to log."""
-    mel: Crops | None = None
-    """Real and predicted mel segments `[batch, mels, frames]`, for the mel adversary."""
-    wave: Crops | None = None
-    """Real and generated waveforms `[batch, samples]`, for the waveform adversary."""
-
-
-class NonFiniteLossError(InputError):
-    """Too many updates in a row had a loss or gradient that is not a number."""
 
 
 class VoiceCloner(lightning.LightningModule):
@@ -61,15 +50,24 @@ class VoiceCloner(lightning.LightningModule):
         config: The run: sizes, objective, optimizer, what to train.
         speakers: Number of training speakers; with one there is nothing to classify.
         networks: The networks to train, in place; None: fresh ones.
+        updates_per_epoch: Updates in which each recording comes once.
+        teacher: Networks to distil from, for objective.semantic.kind=distillation.
     """
 
-    def __init__(self, config: RunConfig, speakers: int, networks: Networks | None = None) -> None:
+    def __init__(
+        self,
+        config: RunConfig,
+        speakers: int,
+        networks: Networks | None = None,
+        updates_per_epoch: int = 1,
+        teacher: Networks | None = None,
+    ) -> None:
         super().__init__()
         self.automatic_optimization = False
         self.config = config
         self.save_hyperparameters({"config": asdict(config), "speakers": speakers})
         self.networks = networks or Networks(config.model, config.audio)
-        self.objective = Objective(config.objective)
+        self.objective = Objective(config.objective, updates_per_epoch)
         self.active = set(active_terms(config.train.modules))
         width = self.networks.config.speaker_encoder.speaker_channels
         self.speaker_classifier = (
@@ -89,8 +87,17 @@ class VoiceCloner(lightning.LightningModule):
             else None
         )
         self.tokenizer_terms = TokenizerTerms(config)
-        self.acoustic_terms = AcousticTerms(config)
+        self.acoustic_terms = AcousticTerms(config, SemanticLoss(objective.semantic, teacher))
         self.vocoder_terms = VocoderTerms(config)
+        self.policy_terms = PolicyTerms(objective.policy)
+        self.preference_terms = PreferenceTerms(objective.preference)
+        optimizes_preference = objective.weights.policy or objective.weights.preference
+        self.reference_gpt = (
+            copy.deepcopy(self.networks.gpt).requires_grad_(False).eval()
+            if optimizes_preference and "gpt" in config.train.modules
+            else None
+        )
+        """The GPT that the run began with, where it is to stay near to it; saved with the run."""
         for name, module in self.networks.named_children():
             module.requires_grad_(name in config.train.modules)
         decay = config.train.average_decay
@@ -116,6 +123,8 @@ class VoiceCloner(lightning.LightningModule):
         self.non_finite_in_a_row = 0
         self.scalars: dict[str, Tensor] = {}
         """What the last update logs; callbacks read it."""
+        self.memory = Memory(config.train.accumulate)
+        self._kept: Outputs | None = None
 
     @property
     def is_finished(self) -> bool:
@@ -137,6 +146,8 @@ class VoiceCloner(lightning.LightningModule):
         super().train(mode)
         for name, module in self.networks.named_children():
             module.train(mode and name in self.config.train.modules)
+        if self.reference_gpt is not None:
+            self.reference_gpt.eval()
         return self
 
     @property
@@ -156,38 +167,49 @@ class VoiceCloner(lightning.LightningModule):
 
     def training_step(self, batch: Batch, batch_index: int) -> None:
         """One discriminator and one generator update."""
-        # Every update draws from its own random stream, so that a resumed run draws the same.
-        torch.manual_seed(self.config.train.seed * 1_000_003 + self.update)
         set_learning_rates(self)
         self.skipped = []
-        outputs = self.forward_terms(batch)
-        scalars = dict(outputs.reports)
-        if self.mel_adversary is not None or self.wave_adversary is not None:
-            scalars |= self.discriminator_update(outputs)
-            self.adversarial_terms(outputs)
-        scalars |= self.generator_update(outputs.terms)
-        scalars |= {name: value.detach() for name, value in outputs.terms.items()}
+        scalars = self.discriminator_update(batch) | self.generator_update(batch)
+        scalars["skipped"] = torch.tensor(float(bool(self.skipped)), device=self.device)
         if self.average is not None:
             self.average.update_parameters(self.networks)
         self.scalars = scalars
-        self.count_non_finite()
+        self.non_finite_in_a_row = self.non_finite_in_a_row + 1 if self.skipped else 0
+        if self.skipped:
+            warn_of_skipped(self)
         self.update += 1
 
-    def forward_terms(self, batch: Batch) -> Outputs:
-        """Runs the trained modules forward: all terms but the adversarial ones."""
+    def forward_part(self, part: Part) -> Outputs:
+        """Runs a part of a batch forward, with the same random numbers at every call."""
+        # Every update draws from its own random stream, so that a resumed run draws the same.
+        stream = self.config.train.seed * 1_000_003 + self.update
+        torch.manual_seed(stream + part.number * _STREAMS)
+        outputs = self.forward_terms(part.batch, part.draw)
+        if self.reference_gpt is not None:
+            judging = (self.networks, self.reference_gpt, part.batch)
+            if self.objective.is_trained("policy"):
+                generator = torch.Generator(self.device).manual_seed(stream)
+                outputs.add(*self.policy_terms(*judging, generator, part.items))
+            if self.objective.is_trained("preference"):
+                generator = torch.Generator().manual_seed(stream)
+                outputs.add(*self.preference_terms(*judging, generator))
+        return outputs
+
+    def forward_terms(self, batch: Batch, draw: Draw | None = None) -> Outputs:
+        """Runs the trained modules forward: the terms that need no adversary and no generation."""
         outputs = Outputs()
-        predicted: Tensor | None = None
         if "ctc" in self.active:
-            outputs.terms |= self.tokenizer_terms(self.networks, batch)
-        draw = self.draw()
+            outputs.add(self.tokenizer_terms(self.networks, batch), {})
+        draw = draw or self.draw()
         if "semantic" in self.active:
             acoustic = self.acoustic_terms(self.networks, self.speaker_classifier, batch, draw)
-            outputs.terms |= acoustic.terms
-            outputs.reports |= acoustic.reports
-            outputs.mel, predicted = acoustic.crops, acoustic.mel
+            outputs.add(acoustic.terms, acoustic.reports)
+            outputs.trained = acoustic.trained
+            outputs.mel, outputs.recovered = acoustic.crops, acoustic.recovered
+            outputs.predicted = acoustic.mel
         if "wave_mel" in self.active:
-            vocoded = self.vocoder_terms(self.networks, batch, predicted, draw)
-            outputs.terms |= vocoded.terms
+            vocoded = self.vocoder_terms(self.networks, batch, outputs.predicted, draw)
+            outputs.add(vocoded.terms, {})
             outputs.wave = vocoded.crops
         return outputs
 
@@ -207,12 +229,14 @@ class VoiceCloner(lightning.LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Adds what a resumed run needs beside weights and optimizers, as plain values."""
         checkpoint["timbre"] = {name: getattr(self, name) for name in _RESUMED}
+        checkpoint["timbre"]["parts"] = self.memory.parts
 
     def resume(self, checkpoint: dict[str, Any]) -> None:
         """Takes everything back from a run's checkpoint; the optimizers when training starts."""
         self.load_state_dict(checkpoint["state_dict"])
         for name in _RESUMED:
             setattr(self, name, checkpoint["timbre"].get(name, getattr(self, name)))
+        self.memory.parts = max(self.memory.parts, checkpoint["timbre"].get("parts", 1))
         self._resumed_from = checkpoint
 
     def on_train_start(self) -> None:
@@ -241,18 +265,73 @@ class VoiceCloner(lightning.LightningModule):
                 found.append((prefix, adversary, crops))
         return found
 
-    def discriminator_update(self, outputs: Outputs) -> dict[str, Tensor]:
+    def in_parts(
+        self, name: str, batch: Batch, compute: Callable[[Part], dict[str, Tensor]]
+    ) -> dict[str, Tensor]:
+        """Gradients of the named optimizer's parameters, part by part; what the parts report.
+
+        Begins anew with smaller parts when the memory is full.
+        """
+        optimizer, draw = self.optimizer_named(name), self.draw
+        layout = self.networks.gpt.config.layout
+
+        def attempt() -> dict[str, Tensor]:
+            optimizer.zero_grad(set_to_none=True)
+            parts = split(batch, self.memory.parts, draw(), layout)
+            return total_of(compute(part) for part in parts)
+
+        scalars = self.memory.fitted(len(batch), draw().world, attempt)
+        self._kept = None if name == "generator" else self._kept
+        return scalars
+
+    def rehearse(self, batch: Batch) -> None:
+        """Computes everything that an update does, and changes nothing but the number of parts."""
+        buffers = {name: tensor.clone() for name, tensor in self.named_buffers()}
+        if self.mel_adversary is not None or self.wave_adversary is not None:
+            self.in_parts("discriminator", batch, self.discriminator_part)
+        self.in_parts("generator", batch, self.generator_part)
+        self.zero_grad(set_to_none=True)
+        for name, tensor in self.named_buffers():  # of spectral norms and moving averages
+            tensor.copy_(buffers[name])
+
+    def discriminator_update(self, batch: Batch) -> dict[str, Tensor]:
         """Teaches the discriminators; nothing of it reaches the generators."""
+        both = {"": self.mel_adversary, "wave_": self.wave_adversary}
+        acting = {p: a for p, a in both.items() if a is not None and a.is_active(self.update)}
+        if not acting:
+            return {}
+        learning = any(adversary.learns(self.update) for adversary in acting.values())
+        scalars = self.in_parts("discriminator", batch, self.discriminator_part)
+        for prefix, adversary in acting.items():
+            accuracies = [v for n, v in scalars.items() if n.startswith(f"{prefix}accuracy/")]
+            if accuracies:
+                adversary.gate.observe(torch.stack(accuracies).mean())
+        loss = scalars.pop("loss", None)
+        if learning and loss is not None:
+            scalars |= self.step("discriminator", loss)
+        return scalars
+
+    def discriminator_part(self, part: Part) -> dict[str, Tensor]:
+        """Gradients of the discriminators for a part of the batch."""
+        # The whole batch is run forward once, for both sides; parts once for each side.
+        with torch.set_grad_enabled(part.is_whole):
+            outputs = self.forward_part(part)
+        self._kept = outputs if part.is_whole else None
         losses: list[Tensor] = []
         scalars: dict[str, Tensor] = {}
         for prefix, adversary, crops in self.adversaries(outputs):
-            terms = adversary.discriminator_loss(crops.real, crops.fake, self.update)
-            losses.append(adversary.total(terms))
+            learns = adversary.learns(self.update)
+            with torch.set_grad_enabled(learns):
+                terms = adversary.discriminator_loss(crops.real, crops.fake, self.update)
+            if learns:
+                losses.append(adversary.total(terms))
             scalars |= {prefix + name: value.detach() for name, value in terms.items()}
+            scalars[f"{prefix}disc_learns"] = torch.tensor(float(learns), device=self.device)
         if losses:
-            optimizer = self.optimizer_named("discriminator")
-            scalars |= self.step(optimizer, torch.stack(losses).sum(), "discriminator")
-        return scalars
+            loss = part.items * torch.stack(losses).sum()
+            self.manual_backward(loss)
+            return part.shared(scalars) | {"loss": loss.detach()}
+        return part.shared(scalars)
 
     def adversarial_terms(self, outputs: Outputs) -> None:
         """Adds the terms that the discriminators, now updated, give the generators."""
@@ -262,14 +341,39 @@ class VoiceCloner(lightning.LightningModule):
                 f"{prefix}adv": adversarial,
                 f"{prefix}feature_matching": matching,
             }
+            if not prefix and (recovered := outputs.recovered) is not None:
+                distance = adversary.feature_distance(recovered.real, recovered.fake)
+                outputs.terms["perceptual"] = distance
 
-    def generator_update(self, terms: dict[str, Tensor]) -> dict[str, Tensor]:
+    def generator_update(self, batch: Batch) -> dict[str, Tensor]:
         """Teaches the generators the weighted sum of all terms."""
-        total = self.objective.total(terms, self.update)
-        return {
-            "total": total.detach(),
-            **self.step(self.optimizer_named("generator"), total, "generator"),
-        }
+        scalars = self.in_parts("generator", batch, self.generator_part)
+        return scalars | self.step("generator", scalars["total"])
+
+    def generator_part(self, part: Part) -> dict[str, Tensor]:
+        """Gradients of the generators for a part of the batch."""
+        outputs, self._kept = self._kept or self.forward_part(part), None
+        self.adversarial_terms(outputs)
+        weighted = self.objective.weighted(
+            outputs.terms, self.update, outputs.trained, self.anchor(outputs)
+        )
+        shared = part.shared(weighted)
+        total = torch.stack(list(shared.values())).sum()
+        self.manual_backward(total)
+        scalars = part.shared(outputs.reports | outputs.terms)
+        scalars |= {f"weighted/{name}": value for name, value in shared.items()}
+        return {name: value.detach() for name, value in (scalars | {"total": total}).items()}
+
+    def anchor(self, outputs: Outputs) -> Tensor | None:
+        """Where the balance measures gradients: the output, or the weights that write it."""
+        objective = self.config.objective
+        if objective.balance.kind not in ANCHORED:
+            return None
+        if balances_wave(objective.balanced[0]):
+            return None if outputs.wave is None else outputs.wave.fake
+        last = self.networks.sovits.decoder.last_layer
+        by_weights = objective.balance.kind == "adaptive" and last.requires_grad
+        return last if by_weights else outputs.predicted
 
     def optimizer_named(self, name: str) -> LightningOptimizer:
         """The `generator` or the `discriminator` optimizer."""
@@ -279,46 +383,13 @@ class VoiceCloner(lightning.LightningModule):
         found: LightningOptimizer = optimizers[0 if name == "generator" else 1]
         return found
 
-    def step(self, optimizer: LightningOptimizer, loss: Tensor, name: str) -> dict[str, Tensor]:
-        """One optimizer step with clipped gradients; a non-finite one is skipped."""
-        optimizer.zero_grad(set_to_none=True)
-        self.manual_backward(loss)
-        # fp16's gradients are scaled until the optimizer steps: so must the limit be.
-        scaler = getattr(self.trainer.precision_plugin, "scaler", None)
-        scale = scaler.get_scale() if scaler is not None else 1.0
-        parameters = [p for group in optimizer.param_groups for p in group["params"]]
-        limit = getattr(self.config.optimizer, f"{name}_clip") * scale
-        norm = torch.nn.utils.clip_grad_norm_(parameters, limit) / scale
-        if torch.isfinite(norm):
-            optimizer.step()
-        elif scaler is not None and torch.isfinite(loss):
-            optimizer.step()  # an overflow of fp16: the scaler skips the step and lowers its scale
-        else:
-            optimizer.zero_grad(set_to_none=True)
+    def step(self, name: str, loss: Tensor) -> dict[str, Tensor]:
+        """A step of the named optimizer with clipped gradients; a non-finite one is skipped."""
+        limit: float = getattr(self.config.optimizer, f"{name}_clip")
+        optimizer = self.optimizer_named(name)
+        taken, norms = clipped_step(optimizer, loss, limit, self.trainer.precision_plugin)
+        if not taken:
             self.skipped.append(name)
-        return {f"{name}_gradient_norm": norm.detach()}
-
-    def count_non_finite(self) -> None:
-        """Warns of a skipped step, and stops the run when there are too many updates in a row.
-
-        Raises:
-            NonFiniteLossError: `train.max_non_finite` updates in a row had a skipped step.
-        """
-        if not self.skipped:
-            self.non_finite_in_a_row = 0
-            return
-        self.non_finite_in_a_row += 1
-        limit = self.config.train.max_non_finite
-        logger.warning(
-            "update %d: loss or gradient of the %s not finite; skipped (%d in a row, stops at %d)",
-            self.update,
-            " and the ".join(self.skipped),
-            self.non_finite_in_a_row,
-            limit,
-        )
-        if self.non_finite_in_a_row >= limit:
-            raise NonFiniteLossError(
-                f"update {self.update}: {limit} updates in a row were not finite. The weights are "
-                "those of the last good update. Halve the learning rates (optimizer.rates.*), use "
-                "trainer.precision=32-true, and check the recordings for silence and clipping."
-            )
+        return {f"{name}_gradient_norm": torch.stack(list(norms.values())).norm()} | {
+            f"gradient_norm/{module}": norm for module, norm in norms.items()
+        }

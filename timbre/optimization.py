@@ -14,6 +14,15 @@ if TYPE_CHECKING:
     from timbre.module import VoiceCloner
 
 
+UNFIT = {
+    "LBFGS": "computes the loss several times a step and knows no rate per module",
+    "SparseAdam": "takes sparse gradients only",
+    "Muon": "takes matrices only, and there are vectors and convolutions to train",
+    "Optimizer": "is what optimizers are derived from",
+}
+"""What torch.optim has beside optimizers that train these networks."""
+
+
 @dataclass(frozen=True)
 class Rates:
     """Peak learning rate of each module (the seed guide's defaults)."""
@@ -28,6 +37,18 @@ class Rates:
     """Vocoder."""
     discriminators: float = 1e-4
     """All discriminators; never above the generator's."""
+    discriminator_ratio: float | None = None
+    """Discriminators learn at this multiple of the rate of the module that they judge (sovits,
+    vocoder), instead of at `discriminators`; 0.5 is a good start."""
+    balance: float = 1e-3
+    """Learned variances of objective.balance.kind=uncertainty."""
+
+    def __post_init__(self) -> None:
+        if self.discriminator_ratio is not None and self.discriminator_ratio <= 0:
+            raise ValueError(
+                f"optimizer.rates.discriminator_ratio is {self.discriminator_ratio}; give a number "
+                "above 0, or null"
+            )
 
 
 @dataclass(frozen=True)
@@ -46,14 +67,26 @@ class OptimizerConfig:
     """Largest norm of the discriminators' gradient."""
 
     def __post_init__(self) -> None:
-        found = getattr(torch.optim, self.name, None)
-        if not (isinstance(found, type) and issubclass(found, torch.optim.Optimizer)):
-            raise ValueError(f"optimizer.name: torch.optim has no optimizer {self.name!r}")
+        found = self.kind
         if unknown := sorted(set(self.options) - set(inspect.signature(found).parameters)):
             raise ValueError(
                 f"optimizer.options: {self.name} has no option {unknown[0]!r}; it has "
                 f"{', '.join(inspect.signature(found).parameters)}"
             )
+
+    @property
+    def kind(self) -> type[torch.optim.Optimizer]:
+        """The class.
+
+        Raises:
+            ValueError: There is none of that name.
+        """
+        found = getattr(torch.optim, self.name, None)
+        if not (isinstance(found, type) and issubclass(found, torch.optim.Optimizer)):
+            raise ValueError(f"optimizer.name: torch.optim has no optimizer {self.name!r}")
+        if reason := UNFIT.get(self.name):
+            raise ValueError(f"optimizer.name: {self.name} {reason}; take AdamW, for example")
+        return found
 
 
 def build_optimizers(module: VoiceCloner) -> list[torch.optim.Optimizer]:
@@ -68,11 +101,25 @@ def build_optimizers(module: VoiceCloner) -> list[torch.optim.Optimizer]:
         if name == "sovits":
             members.append(module.speaker_classifier)
         groups.append(_group(name, getattr(config.optimizer.rates, name), members))
-    optimizers = [_build(config.optimizer, groups)]
-    adversaries = [a for a in (module.mel_adversary, module.wave_adversary) if a is not None]
-    if adversaries:
-        rate = config.optimizer.rates.discriminators
-        optimizers.append(_build(config.optimizer, [_group("discriminators", rate, adversaries)]))
+    rates = config.optimizer.rates
+    if any(True for _ in module.objective.parameters()):
+        balance = _group("balance", rates.balance, [module.objective])
+        if "weight_decay" in inspect.signature(config.optimizer.kind).parameters:
+            balance["weight_decay"] = 0.0  # it would pull every variance to 1
+        groups.append(balance)
+    optimizers = [build(config.optimizer, groups)]
+    judging = {"sovits": module.mel_adversary, "vocoder": module.wave_adversary}
+    judges = {name: each for name, each in judging.items() if each is not None}
+    if judges and rates.discriminator_ratio is None:
+        group = _group("discriminators", rates.discriminators, list(judges.values()))
+        optimizers.append(build(config.optimizer, [group]))
+    elif judges:
+        ratio = rates.discriminator_ratio or 0.0
+        own = [
+            _group(f"discriminators_{name}", ratio * getattr(rates, name), [each])
+            for name, each in judges.items()
+        ]
+        optimizers.append(build(config.optimizer, own))
     return optimizers
 
 
@@ -83,6 +130,16 @@ def set_learning_rates(module: VoiceCloner) -> None:
     for optimizer in optimizers if isinstance(optimizers, list) else [optimizers]:
         for group in optimizer.param_groups:
             group["lr"] = group["peak"] * multiplier
+
+
+def gradient_norms(optimizer: Any) -> dict[str, Tensor]:
+    """L2 norm of the gradient of each parameter group, that is, of each module, by its name."""
+    norms = {}
+    for group in optimizer.param_groups:
+        gradients = [p.grad for p in group["params"] if p.grad is not None]
+        norm = torch.nn.utils.get_total_norm(gradients)
+        norms[group["name"]] = norm.to(group["params"][0].device)
+    return norms
 
 
 Tensors = list[Tensor] | tuple[Tensor, ...]
@@ -113,6 +170,8 @@ def _group(name: str, rate: float, members: Sequence[nn.Module | None]) -> dict[
     return {"params": parameters, "lr": rate, "peak": rate, "name": name}
 
 
-def _build(config: OptimizerConfig, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
-    optimizer: torch.optim.Optimizer = getattr(torch.optim, config.name)(groups, **config.options)
+def build(config: OptimizerConfig, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
+    """An optimizer of the configured kind over groups that have a rate each."""
+    kind: Any = config.kind
+    optimizer: torch.optim.Optimizer = kind(groups, **config.options)
     return optimizer

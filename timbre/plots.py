@@ -11,7 +11,7 @@ matplotlib.use("Agg")
 from matplotlib import pyplot as plt
 
 from data.mel import AudioConfig
-from timbre.metrics import curve
+from timbre.metrics import Row, curve
 
 
 def plot_mels(
@@ -41,7 +41,34 @@ def plot_mels(
     plt.close(figure)
 
 
-def plot_curves(path: Path, rows: list[dict[str, float]]) -> None:
+def plot_columns(path: Path, rows: list[Row], names: list[str]) -> None:
+    """Draws some columns of metrics.csv, one small panel each; those without values are left out.
+
+    Args:
+        path: PNG file.
+        rows: Of metrics.csv.
+        names: Columns.
+    """
+    drawn = [name for name in names if curve(rows, name)[0]]
+    columns = min(4, max(1, len(drawn)))
+    height = max(1, -(-len(drawn) // columns))
+    figure, axes = plt.subplots(
+        height, columns, figsize=(2.6 * columns, 2.0 * height), squeeze=False, layout="constrained"
+    )
+    for axis in axes.flat[len(drawn) :]:
+        axis.set_visible(False)
+    for axis, name in zip(axes.flat, drawn, strict=False):
+        updates, values = curve(rows, name)
+        axis.plot(updates, values, "o-" if name.startswith("val/") else "-", markersize=3)
+        axis.set_title(name, fontsize=9)
+        axis.tick_params(labelsize=7)
+        axis.grid(alpha=0.3)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=80)
+    plt.close(figure)
+
+
+def plot_curves(path: Path, rows: list[Row]) -> None:
     """Draws every logged loss over the updates, training and validation together."""
     names = sorted({name.partition("/")[2] for row in rows for name in row if name != "update"})
     drawn = [

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 
@@ -23,13 +25,34 @@ class Draw:
         self.device = device
         self.world = world
         self.rank = rank
+        self._items = 0
+        self._rows: Tensor | None = None
+        self._drawn: list[Tensor] = []
+        self._taken = 0
+
+    def of(self, rows: Int[Tensor, " rows"], items: int) -> Draw:
+        """The draws of some of this rank's items: the numbers that they get in the whole batch.
+
+        Args:
+            rows: Their positions.
+            items: This rank's number of items in the whole batch.
+        """
+        part = Draw(self.device, self.world, self.rank)
+        part._rows, part._items, part._drawn = rows, items, self._drawn
+        return part
 
     def normal(self, batch: int, channels: int) -> Float[Tensor, "batch channels"]:
         """Standard normal numbers for this rank's `batch` items."""
-        return torch.randn(batch * self.world, channels, device=self.device)[
-            self.rank :: self.world
-        ]
+        return self._take(batch, lambda n: torch.randn(n, channels, device=self.device))
 
     def uniform(self, batch: int) -> Float[Tensor, " batch"]:
         """Numbers from [0, 1), one per item of this rank."""
-        return torch.rand(batch * self.world, device=self.device)[self.rank :: self.world]
+        return self._take(batch, lambda n: torch.rand(n, device=self.device))
+
+    def _take(self, batch: int, make: Callable[[int], Tensor]) -> Tensor:
+        if self._rows is None:
+            return make(batch * self.world)[self.rank :: self.world]
+        if self._taken == len(self._drawn):
+            self._drawn.append(make(self._items * self.world)[self.rank :: self.world])
+        self._taken += 1
+        return self._drawn[self._taken - 1][self._rows]

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from timbre.config import RunConfig
-from timbre.metrics import curve
+from timbre.doctor.curves import Curves
+from timbre.doctor.diagnosis import diagnose
+from timbre.doctor.finding import Finding
+from timbre.metrics import Row, curve
 from timbre.plots import plot_curves
 from timbre.rundir import RunDir
 from timbre.verdict import seconds_spent, verdict
@@ -12,7 +15,7 @@ from timbre.verdict import seconds_spent, verdict
 def write_report(
     run: RunDir,
     config: RunConfig,
-    rows: list[dict[str, float]],
+    rows: list[Row],
     parameters: dict[str, int],
     best_update: int | None,
 ) -> None:
@@ -37,6 +40,10 @@ def write_report(
         f"- validation took {seconds_spent(rows):.0f} s",
         "",
         *_heard(rows, config, best_update),
+        "## What the doctor says",
+        "",
+        *_diagnosed(run, diagnose(Curves(rows), config)),
+        "",
         "## Losses",
         "",
         "| | first | last | lowest |",
@@ -53,7 +60,7 @@ def write_report(
     run.report.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
-def _heard(rows: list[dict[str, float]], config: RunConfig, best_update: int | None) -> list[str]:
+def _heard(rows: list[Row], config: RunConfig, best_update: int | None) -> list[str]:
     """What listening says, and what was spoken."""
     if best_update is None:
         return []
@@ -67,7 +74,20 @@ def _heard(rows: list[dict[str, float]], config: RunConfig, best_update: int | N
     ]
 
 
-def _table(rows: list[dict[str, float]]) -> list[str]:
+def _diagnosed(run: RunDir, findings: list[Finding]) -> list[str]:
+    """Findings with what to change, and what the doctor did while the run went on."""
+    lines = [] if findings else ["The curves look healthy."]
+    for finding in findings:
+        lines.append(f"- **{finding.id}:** {finding.evidence}. {finding.meaning} {finding.advice}")
+        if finding.overrides:
+            lines.append(f"  Try `{' '.join(finding.overrides)}`.")
+    if run.doctor_log.is_file():
+        told = run.doctor_log.read_text(encoding="utf-8").splitlines()
+        lines += ["", "During the run:", "", *(f"- {line}" for line in told)]
+    return lines
+
+
+def _table(rows: list[Row]) -> list[str]:
     names = dict.fromkeys(n for row in rows for n in row if n.startswith(("train/", "val/")))
     lines = []
     for name in names:

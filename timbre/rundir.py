@@ -37,6 +37,7 @@ class RunDir:
         self.best_checkpoint = self.checkpoints / "best.ckpt"
         self.judge = self.checkpoints / "judge.safetensors"
         self.metrics = folder / "metrics.csv"
+        self.doctor_log = folder / "doctor.log"
         self.samples = folder / "samples"
         self.voice = folder / "voice"
         self.report = folder / "report.md"

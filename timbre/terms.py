@@ -1,4 +1,4 @@
-"""The loss terms of each module: a batch in, named scalars out. The adversaries' are elsewhere."""
+"""What the terms of a module are, and those of tokenizer and vocoder."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from torch.nn import functional
 from data.batch import Batch
 from data.masks import length_mask, segments
 from gpt.augmentation import augment
-from losses.classification import cross_entropy
 from losses.regression import reconstruction
 from losses.spectral import MultiResolutionStftLoss, MultiScaleMelLoss
 from timbre.config import RunConfig
@@ -36,12 +35,41 @@ class ModuleTerms:
 
     terms: dict[str, Tensor]
     """Scalar loss per term."""
+    trained: dict[str, Tensor] = field(default_factory=dict)
+    """Terms that are trained in another form than they are reported."""
     reports: dict[str, Tensor] = field(default_factory=dict)
     """Scalars to log, without gradient."""
     crops: Crops | None = None
     """Inputs of the module's adversary."""
+    recovered: Crops | None = None
+    """The target and what a generative decoder recovers of it (AcousticTerms only)."""
     mel: Tensor | None = None
     """Predicted mel `[batch, mels, frames]` (AcousticTerms only)."""
+
+
+@dataclass
+class Outputs:
+    """What the generator side made of one batch."""
+
+    terms: dict[str, Tensor] = field(default_factory=dict)
+    """Scalar loss per term, unweighted."""
+    trained: dict[str, Tensor] = field(default_factory=dict)
+    """Terms that are trained in another form than they are reported."""
+    reports: dict[str, Tensor] = field(default_factory=dict)
+    """Further scalars to log."""
+    mel: Crops | None = None
+    """Real and predicted mel segments `[batch, mels, frames]`, for the mel adversary."""
+    wave: Crops | None = None
+    """Real and generated waveforms `[batch, samples]`, for the waveform adversary."""
+    recovered: Crops | None = None
+    """Real mel segments and what a generative decoder recovers of them, for a perceptual term."""
+    predicted: Tensor | None = None
+    """Predicted mel `[batch, mels, frames]`."""
+
+    def add(self, terms: dict[str, Tensor], reports: dict[str, Tensor]) -> None:
+        """Takes in what a part of the objective gives."""
+        self.terms |= terms
+        self.reports |= reports
 
 
 class TokenizerTerms:
@@ -80,85 +108,6 @@ class TokenizerTerms:
             zero_infinity=True,
         )
         return (losses / batch.phoneme_lengths).mean()
-
-
-class AcousticTerms:
-    """GPT and SoVITS: `semantic`, `rec`, `kl`, `speaker`, and what the decoder adds (`flow`)."""
-
-    def __init__(self, config: RunConfig) -> None:
-        self.config = config.objective
-        self.audio = config.audio
-
-    def __call__(
-        self,
-        networks: Networks,
-        classifier: nn.Module | None,
-        batch: Batch,
-        draw: Draw,
-        sample: bool = True,
-    ) -> ModuleTerms:
-        """Terms of one batch.
-
-        Args:
-            networks: GPT and SoVITS are run.
-            classifier: Speaker classifier, or None with a single speaker.
-            batch: Needs tokens and durations.
-            draw: Randomness of the update.
-            sample: Draw z_spk from its posterior; False: take the mean, as when speaking.
-
-        Raises:
-            ValueError: The batch has no tokens.
-        """
-        if batch.tokens is None or batch.token_lengths is None or batch.durations is None:
-            raise ValueError(
-                "the batch has no tokens: the datamodule was set up without TokenStore"
-            )
-        channels = networks.gpt.config.speaker_channels
-        noise = draw.normal(len(batch.ids), channels) if sample else None
-        posterior = networks.sovits.speaker_encoder(batch.reference, batch.reference_lengths, noise)
-        gpt = networks.gpt(
-            batch.phonemes,
-            batch.marks,
-            batch.phoneme_lengths,
-            batch.tokens,
-            batch.token_lengths,
-            batch.durations,
-            posterior.z_spk,
-        )
-        decoded = networks.sovits.decoder(
-            gpt.latents, batch.token_lengths, posterior.z_spk, batch.mel, batch.mel_lengths
-        )
-        mask = length_mask(batch.mel_lengths, batch.mel.shape[2])[:, None]
-        rec = self.config.rec
-        terms = {
-            "semantic": cross_entropy(
-                gpt.logits, gpt.targets, self.config.semantic.label_smoothing
-            ),
-            # In units of mel_std: the seed guide's table (0.1 to 0.25 when converged) has it so.
-            "rec": reconstruction(
-                decoded.mel / self.audio.mel_std,
-                batch.mel / self.audio.mel_std,
-                mask,
-                rec.kind,
-                rec.parameters,
-            ),
-            "kl": posterior.kl.mean() / posterior.mean.shape[1],
-            **decoded.terms,
-        }
-        if classifier is not None:
-            terms["speaker"] = cross_entropy(classifier(posterior.z_spk), batch.speaker)
-        return ModuleTerms(
-            terms,
-            reports={"token_accuracy": _accuracy(gpt.logits, gpt.targets)},
-            crops=self._crops(batch, decoded.mel, draw),
-            mel=decoded.mel,
-        )
-
-    def _crops(self, batch: Batch, mel: Tensor, draw: Draw) -> Crops:
-        """Segments inside each item's valid frames; short items bring some padding along."""
-        size = min(self.config.mel_segment_frames, mel.shape[2])
-        starts = random_starts(batch.mel_lengths, size, mel.shape[2], draw)
-        return Crops(segments(batch.mel, starts, size), segments(mel.float(), starts, size))
 
 
 class VocoderTerms(nn.Module):
@@ -228,9 +177,3 @@ def random_starts(lengths: Tensor, size: int, frames: int, draw: Draw) -> Tensor
     """
     room = (lengths.clamp(min=size, max=frames) - size + 1).float()
     return (draw.uniform(len(lengths)) * room).long().clamp(max=frames - size)
-
-
-def _accuracy(logits: Tensor, targets: Tensor) -> Tensor:
-    """Share of targets that GPT finds most likely, over valid positions."""
-    valid = targets >= 0
-    return ((logits.detach().argmax(-1) == targets) & valid).sum() / valid.sum().clamp(min=1)

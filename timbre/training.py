@@ -14,12 +14,11 @@ from typing import Any
 
 import lightning
 import torch
-from lightning.pytorch.loggers import Logger, TensorBoardLogger
 from omegaconf import DictConfig, OmegaConf
 
 from data.datamodule import VoiceDataModule
 from data.errors import InputError
-from data.manifest import read_manifest
+from data.manifest import Utterance, read_manifest
 from timbre.bundle import (
     Bundle,
     find_bundle,
@@ -28,7 +27,12 @@ from timbre.bundle import (
     save_bundle,
     take_modules,
 )
+from timbre.callbacks.averaging import BestAverage
+from timbre.callbacks.batch_finder import BatchFinder
 from timbre.callbacks.control import Control
+from timbre.callbacks.doctor import DoctorCallback
+from timbre.callbacks.gallery import Gallery
+from timbre.callbacks.instruments import Instruments
 from timbre.callbacks.logging import ScalarLogger
 from timbre.callbacks.progress import ProgressDisplay
 from timbre.callbacks.saver import AtomicCheckpointIO, Saver
@@ -37,12 +41,14 @@ from timbre.commands import INTERRUPTED, TERMINATED
 from timbre.config import RunConfig, parse
 from timbre.devices import Placement, place
 from timbre.listening import open_listener
+from timbre.loggers import check_loggers, open_loggers
 from timbre.metrics import MetricsFile, read_metrics
 from timbre.module import VoiceCloner
 from timbre.networks import Networks
 from timbre.objective import MODULES
 from timbre.report import write_report
 from timbre.rundir import TOKENIZER_STAGE, RunDir
+from timbre.teacher import check_teacher
 from timbre.tokens import Tokenizing, measure_prior
 
 _LOG = logging.getLogger(__name__)
@@ -126,9 +132,11 @@ def check_inputs(config: RunConfig) -> None:
         InputError: A bundle, the voice or the device is not there.
     """
     place(config.trainer)
+    check_loggers(config.logger)
     read_manifest(config.data.manifest)
-    for source in initial_modules(config):
-        find_bundle(source)
+    for source in [*initial_modules(config), config.objective.semantic.teacher]:
+        if source is not None:
+            find_bundle(source)
 
 
 def initial_modules(config: RunConfig) -> dict[str, list[str]]:
@@ -149,6 +157,19 @@ def take_initial_weights(networks: Networks, config: RunConfig) -> None:
     """
     for source, names in initial_modules(config).items():
         take_modules(networks, load_bundle(find_bundle(source)), names, config.audio)
+
+
+def load_teacher(config: RunConfig, networks: Networks) -> Networks | None:
+    """The networks that GPT is to be distilled from, if any.
+
+    Raises:
+        InputError: There is no such bundle, or its GPT writes something else.
+    """
+    if config.objective.semantic.teacher is None or not needs_tokens(config):
+        return None
+    bundle = load_bundle(find_bundle(config.objective.semantic.teacher))
+    check_teacher(bundle, networks, config.audio)
+    return bundle.networks.requires_grad_(False)
 
 
 def train_tokenizer(
@@ -174,6 +195,8 @@ def train_tokenizer(
         ),
         schedule=replace(config.schedule, updates=updates),
         data=replace(config.data, with_audio=False),
+        # What is wrong with the data is said once, by the run that this is a stage of.
+        doctor=replace(config.doctor, every=0, act=False),
     )
     return fit(stage, placement, networks, run, resume=run.last_checkpoint.is_file())
 
@@ -191,7 +214,9 @@ def fit(
         restore_networks(networks, checkpoint)
     data = datamodule(config, networks)
     data.setup()
-    module = VoiceCloner(config, len(data.speakers), networks)
+    module = VoiceCloner(
+        config, len(data.speakers), networks, data.updates_per_epoch, load_teacher(config, networks)
+    )
     if checkpoint is not None:
         module.resume(checkpoint)
         data.update = module.update
@@ -199,13 +224,23 @@ def fit(
     control = Control()
     saver = Saver(run.checkpoints, config.train.save_updates)
     scalars = ScalarLogger(MetricsFile(run.metrics, module.update), config.train.log_updates)
+    doctor = DoctorCallback(scalars, run.doctor_log)
+    validation = Validation(data, open_listener(config, data, run.samples), scalars, saver, run)
+    average = BestAverage(run.checkpoints, validation, saver, control)
     if checkpoint is not None:
-        scalars.load_state_dict(checkpoint["callbacks"][scalars.state_key])
+        for callback in (scalars, doctor, average):
+            if (state := checkpoint["callbacks"].get(callback.state_key)) is not None:
+                callback.load_state_dict(state)
     callbacks = [
-        # The order matters: stop, then log, then judge, then save what all of them know.
+        # The order matters: stop, then log, judge, diagnose, then save what all of them know.
+        BatchFinder(data),
         control,
+        Instruments(scalars, rows_trained_on(config)),
         scalars,
-        Validation(data, open_listener(config, data, run.samples), scalars, saver, run),
+        validation,
+        average,
+        Gallery(data, scalars, run),
+        doctor,
         ProgressDisplay(scalars, config.run.progress),
         saver,
     ]
@@ -249,6 +284,7 @@ def finish(config: RunConfig, module: VoiceCloner, data: VoiceDataModule, run: R
             "init": config.init,
             "modules": list(config.train.modules),
         },
+        lexicon=data.lexicon,
     )
     save_bundle(run.voice, bundle)
     rows = read_metrics(run.metrics)
@@ -294,6 +330,13 @@ def own_speakers(config: RunConfig) -> list[str]:
     return sorted({row.speaker for row in rows if row.split == "train"})
 
 
+def rows_trained_on(config: RunConfig) -> list[Utterance]:
+    """The voice's recordings: those that are trained on, and those that are held out."""
+    rows = read_manifest(config.data.manifest, check_audio=False)
+    train = [row for row in rows if row.split == "train"]
+    return train[: config.data.train_items or None] + [r for r in rows if r.split != "train"]
+
+
 def restore_networks(
     networks: Networks, checkpoint: dict[str, Any], prefix: str = "networks."
 ) -> None:
@@ -319,7 +362,7 @@ def _trainer(
         strategy=_strategy(config),
         # The data has no end, so there is one epoch, which Control ends; none if nothing is left.
         max_epochs=0 if is_finished else 1,
-        logger=_loggers(config, run),
+        logger=open_loggers(config.logger, run),
         callbacks=callbacks,
         plugins=[AtomicCheckpointIO()],
         default_root_dir=run.folder,
@@ -337,12 +380,6 @@ def _strategy(config: RunConfig) -> str:
         # The discriminators' and the generators' backward each leave the other's parameters out.
         return "ddp_find_unused_parameters_true"
     return config.trainer.strategy
-
-
-def _loggers(config: RunConfig, run: RunDir) -> list[Logger]:
-    if not config.logger.tensorboard:
-        return []
-    return [TensorBoardLogger(run.folder, name="", version="tensorboard")]
 
 
 def _leave(signal: int, run: RunDir) -> int:

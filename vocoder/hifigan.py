@@ -92,10 +92,10 @@ class ResidualBlock(nn.Module):
 class HiFiGANGenerator(Vocoder):
     """The generator of HiFi-GAN (Kong et al. 2020, arXiv 2010.05646, section 2.2, appendix A.1).
 
-    It has no randomness and reads no pitch: `generator` and `f0` are part of the shared interface
-    and change nothing here. Differences from the paper: the mel is normalised inside, kernels of
-    the transposed convolutions are always twice their rate (as all of the paper's are), and the
-    mel has 100 bands at 24 kHz instead of 80 at 22.05 kHz.
+    It has no randomness and reads no pitch: `generator`, `f0` and `start_phase` are part of the
+    shared interface and change nothing here. Differences from the paper: the mel is normalised
+    inside, kernels of the transposed convolutions are always twice their rate (as all of the
+    paper's are), and the mel has 100 bands at 24 kHz instead of 80 at 22.05 kHz.
 
     Args:
         config: which variant.
@@ -141,6 +141,7 @@ class HiFiGANGenerator(Vocoder):
         f0: Float[Tensor, "batch frames"] | None = None,
         generator: torch.Generator | None = None,
         mel_lengths: Int[Tensor, " batch"] | None = None,
+        start_phase: Float[Tensor, " batch"] | None = None,
     ) -> Float[Tensor, "batch samples"]:
         """Return fp32 audio of `frames * hop` samples in (-1, 1); see `Vocoder.forward`."""
         time, scale = mel.shape[2], 1

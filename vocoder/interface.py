@@ -29,6 +29,7 @@ class Vocoder(nn.Module, ABC):
         f0: Float[Tensor, "batch frames"] | None = None,
         generator: torch.Generator | None = None,
         mel_lengths: Int[Tensor, " batch"] | None = None,
+        start_phase: Float[Tensor, " batch"] | None = None,
     ) -> Float[Tensor, "batch samples"]:
         """Return fp32 audio of `frames * hop` samples.
 
@@ -38,6 +39,9 @@ class Vocoder(nn.Module, ABC):
             generator: source of randomness where the variant has any; None: torch's global one.
             mel_lengths: frames of each item, so that padding changes nothing: audio beyond
                 `mel_lengths * hop` is zero. None: all items fill the batch, as crops do.
+            start_phase: where the variant makes pulses, their phase before the first sample, in
+                cycles: what came before, if the mel is a window of a longer one. None: a random
+                one in training, 0 in evaluation.
         """
 
     @abstractmethod

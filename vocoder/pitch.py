@@ -1,15 +1,17 @@
 """Pitch from a mel spectrogram, so that a vocoder needs nothing but the mel."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from data.masks import length_mask
 from data.mel import AudioConfig
+from losses.binary import BINARY_KINDS, BinaryParameters, binary
+from losses.reduction import masked_mean
 
 _PEAK_BINS = 4  # bins on either side of the peak whose centroid is the estimate
 
@@ -36,6 +38,11 @@ class PitchConfig:
     """Highest pitch class; higher targets are cut to it."""
     blur_bins: float = 1.2
     """Standard deviation of the soft target around the true pitch, in bins."""
+    voicing_kind: str = "bce"
+    """Loss of voiced or not, per frame: bce, hinge, squared_hinge, exponential, focal, dice or
+    dice_bce (losses/binary.py)."""
+    voicing: BinaryParameters = field(default_factory=BinaryParameters)
+    """Parameters of that loss."""
 
     def __post_init__(self) -> None:
         for name in ("channels", "layers", "kernel_frames", "bins", "blur_bins"):
@@ -43,6 +50,11 @@ class PitchConfig:
                 raise ValueError(f"pitch.{name} is {getattr(self, name)}; give a positive number")
         if self.kernel_frames % 2 == 0:
             raise ValueError(f"pitch.kernel_frames is {self.kernel_frames}; give an odd number")
+        if self.voicing_kind not in BINARY_KINDS:
+            raise ValueError(
+                f"pitch.voicing_kind is {self.voicing_kind!r}; give one of "
+                f"{', '.join(BINARY_KINDS)}"
+            )
         if not 0 < self.fmin_hz < self.fmax_hz:
             raise ValueError(
                 f"pitch.fmin_hz={self.fmin_hz} and pitch.fmax_hz={self.fmax_hz} must satisfy "
@@ -105,9 +117,10 @@ class PitchPredictor(nn.Module):
         f0: Float[Tensor, "batch frames"],
         mel_lengths: Int[Tensor, " batch"] | None = None,
     ) -> Float[Tensor, ""]:
-        """Return cross-entropy of the pitch (voiced frames) plus of the voicing (all frames).
+        """Return cross-entropy of the pitch (voiced frames) plus `voicing_kind` (all frames).
 
-        Both are means in nats; the pitch target is a Gaussian of `blur_bins` around the true class.
+        Both are means, the first in nats; the pitch target is a Gaussian of `blur_bins` around the
+        true class.
 
         Args:
             mel: natural-log mel.
@@ -122,8 +135,9 @@ class PitchPredictor(nn.Module):
         voiced = (f0 > 0) & valid
         target = self._soft_classes(f0)
         pitch_term = -(target * logits.log_softmax(1)).sum(1)
-        voicing_term = F.binary_cross_entropy_with_logits(voicing, voiced.float(), reduction="none")
-        return _mean_where(pitch_term, voiced) + _mean_where(voicing_term, valid)
+        kind, parameters = self.config.voicing_kind, self.config.voicing
+        voicing_term = binary(voicing, voiced, valid, kind, parameters)
+        return masked_mean(pitch_term, voiced) + voicing_term
 
     @torch.no_grad()
     def predict(
@@ -150,7 +164,3 @@ class PitchPredictor(nn.Module):
         step = (log_hz[-1] - log_hz[0]) / (self.config.bins - 1)
         distance = (log_hz[None, :, None] - log_f0[:, None]) / (step * self.config.blur_bins)
         return (-0.5 * distance.square()).softmax(1)
-
-
-def _mean_where(values: Tensor, mask: Bool[Tensor, "batch frames"]) -> Tensor:
-    return (values * mask).sum() / mask.sum().clamp(min=1)

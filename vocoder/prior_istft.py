@@ -17,7 +17,7 @@ from vocoder.pitch import PitchConfig, PitchPredictor
 from vocoder.stft import Stft
 
 _REFERENCE_HZ = 150.0  # pitch whose logarithm enters the network as 0
-_LOG_GAIN_RANGE = (-8.0, 4.0)  # nats that the network may correct the magnitude prior by
+LOG_GAIN_RANGE = (-8.0, 4.0)  # nats that the network may correct the magnitude prior by
 _LOG_SHARPENING_RANGE = (math.log(0.01), math.log(10.0))  # of the harmonic over the flat prior
 _SHARP_LOGIT = -1.1  # a quarter of the way to the harmonic prior; training moves it per bin
 _NOISE_CENTRE_HZ, _NOISE_SLOPE_HZ = 5000.0, 1500.0  # where voiced speech turns into noise, at start
@@ -157,6 +157,7 @@ class PriorISTFTGenerator(Vocoder):
         f0: Float[Tensor, "batch frames"] | None = None,
         generator: torch.Generator | None = None,
         mel_lengths: Int[Tensor, " batch"] | None = None,
+        start_phase: Float[Tensor, " batch"] | None = None,
     ) -> Float[Tensor, "batch samples"]:
         """Return fp32 audio of `frames * hop` samples; see `Vocoder.forward`."""
         if f0 is None:
@@ -166,7 +167,7 @@ class PriorISTFTGenerator(Vocoder):
         corrections = self._correct(mel, f0, mel_lengths)
         with torch.autocast(mel.device.type, enabled=False):
             spectrum, target = self._synthesize(
-                mel.float(), f0.float(), corrections.float(), generator, mel_lengths
+                mel.float(), f0.float(), corrections.float(), generator, mel_lengths, start_phase
             )
             return self._make_consistent(spectrum, target, mel_lengths)
 
@@ -201,15 +202,16 @@ class PriorISTFTGenerator(Vocoder):
         corrections: Tensor,
         generator: torch.Generator | None,
         mel_lengths: Tensor | None,
+        start_phase: Tensor | None,
     ) -> tuple[Tensor, Tensor]:
         """Return the corrected spectrum and its target magnitude, both [batch, frames, bins]."""
         log_gain, phase, noise_logit, sharp_logit = corrections.chunk(4, dim=-1)
         with torch.no_grad():
-            pulses, pulse_magnitude = self._pulses(f0, generator, mel_lengths)
+            pulses, pulse_magnitude = self._pulses(f0, generator, mel_lengths, start_phase)
             noise = _unit(self._noise(f0, generator, mel_lengths))
             flat_prior, log_sharpening = self._magnitude_priors(mel, pulse_magnitude)
             voiced = (f0 > 0).float()[..., None]
-        level = flat_prior * log_gain.clamp(*_LOG_GAIN_RANGE).exp()
+        level = flat_prior * log_gain.clamp(*LOG_GAIN_RANGE).exp()
         harmonic_share = torch.sigmoid(-noise_logit) * voiced
         sharpening = torch.exp(torch.sigmoid(sharp_logit) * log_sharpening)
         harmonic = level * harmonic_share * sharpening
@@ -243,11 +245,14 @@ class PriorISTFTGenerator(Vocoder):
         return audio
 
     def _pulses(
-        self, f0: Tensor, generator: torch.Generator | None, mel_lengths: Tensor | None
+        self,
+        f0: Tensor,
+        generator: torch.Generator | None,
+        mel_lengths: Tensor | None,
+        start_phase: Tensor | None,
     ) -> tuple[Tensor, Tensor]:
         """Return the pulses' spectrum scaled to magnitude 1, and its magnitude (1 = harmonic)."""
-        start_phase = None
-        if self.training:
+        if self.training and start_phase is None:
             start_phase = _draw(torch.rand, (f0.shape[0],), generator, f0.device)
         curve = upsample_f0(f0, self.audio.hop_samples)
         train = pulse_train(curve, self.audio.sample_rate_hz, start_phase)

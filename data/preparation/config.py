@@ -158,6 +158,9 @@ class PrepareConfig:
     transcripts: str | None = None
     """A transcript list: metadata.csv, `.list`, `.csv` or `.jsonl`; None: `.txt` and `.lab` files
     beside the recordings, or a metadata.csv, .list or .jsonl in the input folder."""
+    lexicon: str | None = None
+    """A file of words and how the recordings say them, lines `word<TAB>phonemes` (see
+    docs/languages.md); copied to the voice, so that training and speaking use it."""
     keep: str = "good"
     """good, or all: also what fails a check, as long as it holds speech with a text."""
     speakers_by_folder: bool = False

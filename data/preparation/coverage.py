@@ -13,6 +13,21 @@ from data.text.symbols import SILENCE_ID, SYMBOLS
 _MOST_LETTERS = 80
 _PAIRS_PER_TEXT = 60
 _FEWEST_PAIRS = 8
+_MANDARIN = (
+    "八怕妈发大他那拉嘎卡哈加恰下扎查沙日热杂擦撒哦鹅爱黑高口安恩昂灯"
+    "儿一牙也要有烟因央英用五瓦我外为弯文王翁鱼月元云女绿居去虚四知吃"
+    "是子词兄穷农东论村锅国飞美得了波坡"
+)
+_JAPANESE = (
+    "あ い う え お か き く け こ が ぎ ぐ げ ご さ し す せ そ ざ "
+    "じ ず ぜ ぞ た ち つ て と だ で ど な に ぬ ね の ひ ふ ほ ば "
+    "び ぶ べ ぼ ぱ ぴ ぷ ぺ ぽ ま み む め も や ゆ よ ら り る れ "
+    "ろ わ きゃく しゃしん ちゃわん にゃあ ひゃく みゃく りゃく ぎゃく "
+    "じゃま びゃく ぴゃく しんぶん がっこう"
+)
+_EVERY_SOUND = {"zh": "，".join([*_MANDARIN, "花儿"]), "ja": "、".join(_JAPANESE.split())}
+"""Texts with every sound of languages whose characters are too many to be tried in pairs: all that
+Mandarin's 410 readings have but the interjections m and n, and all morae of Japanese."""
 
 
 @dataclass(frozen=True)
@@ -36,8 +51,9 @@ def coverage(language: str, texts: Sequence[str], symbols: Iterable[Sequence[int
     """Count the phonemes of a voice and find those that are missing.
 
     The language's phonemes are taken to be those that its front end writes for pairs of letters of
-    the voice's own alphabet (in at least eight different pairs, for rarer ones are foreign).
-    For scripts with more than 80 different letters nothing is known to be missing.
+    the voice's own alphabet (in at least eight different pairs, for rarer ones are foreign), in
+    Mandarin and Japanese those of a text that has every sound. For other scripts with more than 80
+    different letters nothing is known to be missing.
 
     Args:
         language: code.
@@ -51,6 +67,9 @@ def coverage(language: str, texts: Sequence[str], symbols: Iterable[Sequence[int
 
 
 def _inventory(language: str, texts: Sequence[str]) -> set[str]:
+    if (sample := _EVERY_SOUND.get(language.split("-")[0])) and texts:
+        ids = set(TextFrontend(language)(sample).ids.tolist()) - {SILENCE_ID}
+        return {SYMBOLS[symbol] for symbol in ids}
     folded = (c for text in texts for c in unicodedata.normalize("NFC", text.casefold()))
     letters = sorted({c for c in folded if c.isalpha()})
     if not 0 < len(letters) <= _MOST_LETTERS:

@@ -18,6 +18,7 @@ _SHORTEST_SAMPLES = 4800  # Resemblyzer's own activity detector may leave less
 _BANDS = 32
 _HIGHEST_HZ = 5000.0
 _PITCH_WEIGHT = 4.0
+_SPREAD_WEIGHT = 0.3  # how levels vary depends on the words of a short clip more than on the voice
 DNSMOS_INSTALL = "pip install --no-deps speechmos requests tqdm"
 RESEMBLYZER_INSTALL = "pip install --no-deps resemblyzer webrtcvad-wheels 'setuptools<81'"
 
@@ -63,10 +64,14 @@ class Resemblyzer:
 class PitchAndTimbre:
     """A coarse voice vector that needs no model: mean and spread of band levels, and the pitch.
 
-    It tells a man from a woman, and voices from unlike rooms, but not two alike voices.
+    It tells a man from a woman, and voices from unlike rooms, but not two alike voices: of clips of
+    another speaker among 10 to 40 it finds a third, and takes one own clip in 1000 for one.
     """
 
     name = "pitch and timbre"
+    weights = np.repeat([1.0, _SPREAD_WEIGHT, 1.0], [_BANDS, _BANDS, 1])
+    """Of the values in a distance; they sum to 1."""
+    weights /= weights.sum()
 
     def __init__(self) -> None:
         self._pitch = swift_f0.SwiftF0(threads=1, spin=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from data.errors import InputError
@@ -25,7 +26,9 @@ class PhonemizeTexts:
     """The step; a task is a `Spoken`."""
 
     versions: dict[str, str]
-    """Version of the front end of each language."""
+    """Version of the front end of each language, lexicon included."""
+    lexicon: Path | None
+    """Words and how they are said."""
     name: str = "phonemize"
     """Folder in the cache."""
 
@@ -35,19 +38,20 @@ class PhonemizeTexts:
 
     def worker(self) -> Phonemizing:
         """One for each chunk of texts."""
-        return Phonemizing()
+        return Phonemizing(self.lexicon)
 
 
 class Phonemizing:
     """Phonemizes one text after the other."""
 
-    def __init__(self) -> None:
+    def __init__(self, lexicon: Path | None) -> None:
+        self._lexicon = lexicon
         self._frontends: dict[str, TextFrontend] = {}
 
     def __call__(self, task: Spoken) -> Any:
         """Return the symbols as plain data; none for a text that cannot be said."""
         if task.language not in self._frontends:
-            self._frontends[task.language] = TextFrontend(task.language)
+            self._frontends[task.language] = TextFrontend(task.language, self._lexicon)
         try:
             return self._frontends[task.language](task.text).ids.tolist()
         except InputError:

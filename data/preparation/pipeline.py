@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -13,12 +12,10 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from data.errors import InputError
-from data.preparation.activity import Region
 from data.preparation.cache import StepCache
 from data.preparation.checks import can_be_kept, verdicts
 from data.preparation.clips import Clip, clips_of
 from data.preparation.config import PrepareConfig
-from data.preparation.cutting import windows
 from data.preparation.executors import Executor, open_executor
 from data.preparation.inspection import Inspection, InspectRecordings, inspection_of
 from data.preparation.judges import (
@@ -29,6 +26,7 @@ from data.preparation.judges import (
     SoundQuality,
     is_installed,
 )
+from data.preparation.listening import Listener
 from data.preparation.measuring import MeasurePieces, Measures, Piece
 from data.preparation.phonemizing import PhonemizeTexts, Spoken
 from data.preparation.recognizer import (
@@ -36,18 +34,16 @@ from data.preparation.recognizer import (
     Heard,
     RecognizerMissing,
     Whisper,
-    main_language,
 )
 from data.preparation.recordings import Recording, find_recordings
 from data.preparation.report import Outcome, write_report
 from data.preparation.running import run_step
-from data.preparation.transcription import TranscribeWindows, Window, heard_of
 from data.preparation.voice import clip_ids, voice_of, write_voice
 from data.text.frontend import TextFrontend
+from data.text.lexicon import Lexicon
 from data.text.words import WordList, letter_errors
 
 _LOG = logging.getLogger(__name__)
-_DETECTING_WINDOWS = 5
 
 
 def prepare(config: PrepareConfig, create_recognizer: CreateRecognizer = Whisper) -> Outcome:
@@ -90,13 +86,18 @@ class Preparation:
         self._executor = executor
         self._create = create_recognizer
         self._cache = StepCache(Path(config.cache).absolute())
+        self._lexicon = Path(config.lexicon).absolute() if config.lexicon else None
         self._notes: list[str] = []
 
     def run(self) -> Outcome:
         """All steps, in order."""
         started = time.monotonic()
         config = self._config
+        if self._lexicon is not None:
+            Lexicon(self._lexicon)  # its mistakes are told before hours of listening
         recordings = find_recordings(config)
+        for code in sorted({r.language or config.language or "" for r in recordings} - {""}):
+            TextFrontend(code)  # unknown languages too
         recordings = [replace(r, path=r.path.absolute()) for r in recordings]
         inspections = self._inspect(recordings)
         heard = self._listen(recordings, inspections)
@@ -155,7 +156,8 @@ class Preparation:
         if not wanted:
             return heard
         try:
-            found = self._recognize([(recordings[n], inspections[n]) for n in wanted])
+            listener = Listener(config, self._cache, self._executor, self._create)
+            found = listener([(recordings[n], inspections[n]) for n in wanted])
         except RecognizerMissing as error:
             if any(recordings[number].text is None for number in wanted):
                 raise InputError(
@@ -163,43 +165,10 @@ class Preparation:
                 ) from error
             self._notes.append(f"Transcripts were not checked: {error}")
             return heard
+        self._notes += listener.notes
         for number, one in zip(wanted, found, strict=True):
             heard[number] = one
         return heard
-
-    def _recognize(self, pairs: Sequence[tuple[Recording, Inspection]]) -> list[Heard]:
-        config = self._config
-        listened = [
-            (number, Region(run[0].start, run[-1].end))
-            for number, (_, inspection) in enumerate(pairs)
-            for run in windows(inspection.regions, config.transcribe.window_seconds)
-        ]
-
-        def window(number: int, speech: Region, language: str | None) -> Window:
-            recording, inspection = pairs[number]
-            return Window(recording.path, inspection.digest, speech, recording.language or language)
-
-        language = config.language
-        unknown = [one for one in listened if not pairs[one[0]][0].language]
-        if language is None and unknown:
-            longest = sorted(unknown, key=lambda one: one[1].start - one[1].end)
-            tried = [window(*one, None) for one in longest[:_DETECTING_WINDOWS]]
-            language = main_language(self._transcribe(tried))
-            self._notes.append(f"Language, as the recogniser hears it: {language}.")
-        results = self._transcribe([window(*one, language) for one in listened])
-        words: list[list[Heard]] = [[] for _ in pairs]
-        for (number, _), result in zip(listened, results, strict=True):
-            words[number].append(result)
-        return [
-            Heard(tuple(w for one in parts for w in one.words), parts[0].language)
-            for parts in words
-        ]
-
-    def _transcribe(self, tasks: Sequence[Window]) -> list[Heard]:
-        threads = max(1, (os.cpu_count() or 1) // self._executor.workers)
-        config = self._config
-        step = TranscribeWindows(config.transcribe, config.sample_rate_hz, threads, self._create)
-        return [heard_of(plain) for plain in run_step(step, tasks, self._cache, self._executor)]
 
     def _clips(
         self, recording: Recording, inspection: Inspection, heard: Heard | None
@@ -219,7 +188,8 @@ class Preparation:
         """Phonemes of the texts, and how much the recogniser disagrees with given ones."""
         spoken = [Spoken(clip.text, clip.language) for clip in clips if clip.text]
         languages = sorted({one.language for one in spoken})
-        step = PhonemizeTexts({code: TextFrontend(code).version for code in languages})
+        versions = {code: TextFrontend(code, self._lexicon).version for code in languages}
+        step = PhonemizeTexts(versions, self._lexicon)
         plain = run_step(step, spoken, self._cache, self._executor)
         symbols = dict(zip(spoken, plain, strict=True))
         split: dict[str, Callable[[str], list[str]]] = {code: WordList(code) for code in languages}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -40,6 +41,11 @@ class Voice:
     def audio(self) -> Path:
         """Folder of the clips."""
         return self.folder / "audio"
+
+    @property
+    def lexicon(self) -> Path:
+        """Copy of the user's lexicon, if there is one."""
+        return self.folder / "lexicon.tsv"
 
     @property
     def report(self) -> Path:
@@ -122,6 +128,10 @@ def write_voice(
             renderings.append(Rendering(clip.recording.path.absolute(), place, regions, target))
     run_step(RenderClips(config.sample_rate_hz, config.sound), renderings, cache, executor)
     write_manifest(voice.manifest, utterances)
+    if config.lexicon is None:
+        voice.lexicon.unlink(missing_ok=True)
+    elif Path(config.lexicon).resolve() != voice.lexicon.resolve():
+        shutil.copyfile(config.lexicon, voice.lexicon)
     _write_data_group(voice, config, {utterance.language for utterance in utterances})
     wanted = {utterance.audio.name for utterance in utterances}
     for file in voice.audio.glob("*.flac"):
@@ -138,6 +148,8 @@ def _write_data_group(voice: Voice, config: PrepareConfig, languages: set[str]) 
         "language": next(iter(languages)) if len(languages) == 1 else "",
         "manifest": voice.manifest.as_posix(),
     }
+    if config.lexicon is not None:
+        group["lexicon"] = voice.lexicon.as_posix()
     voice.data.parent.mkdir(parents=True, exist_ok=True)
     text = "# Written by scripts/prepare.py; paths are relative to the repository.\n"
     voice.data.write_text(text + OmegaConf.to_yaml(OmegaConf.create(group)), encoding="utf-8")

@@ -10,7 +10,8 @@ import numpy as np
 from jaxtyping import Int64
 from numpy import ndarray
 
-from data.errors import InputError
+from data.errors import InputError, NothingToSayError
+from data.text.inline import InlineWords
 from data.text.lexicon import Entry, Lexicon
 from data.text.mixed import MixedPhonemizer
 from data.text.phonemizer import SpokenWord
@@ -53,12 +54,13 @@ class TextFrontend:
     Holds phonemizers, which are costly to make: create one front end for a language and keep it.
     """
 
-    def __init__(self, language: str, lexicon: Path | None = None) -> None:
+    def __init__(self, language: str, lexicon: Path | None = None, *, inline: bool = False) -> None:
         """Make the front end of a language code like `en`, `en-gb` or `cs`.
 
         Args:
             language: of the texts.
             lexicon: a file of words and how they are said; see `Lexicon`.
+            inline: whether `/həˈloʊ/` in a text is a pronunciation; see `InlineWords`.
 
         Raises:
             InputError: no phonemizer knows the language or a package for it is not installed, or
@@ -67,6 +69,7 @@ class TextFrontend:
         self.language = language
         self._phonemizer = MixedPhonemizer(language)
         self._lexicon = None if lexicon is None else Lexicon(lexicon)
+        self._inline = inline
 
     @property
     def version(self) -> str:
@@ -103,9 +106,10 @@ class TextFrontend:
                 punctuation = merged
             add(SILENCE, STRESS_NONE, False, punctuation, self.language)
 
+        inline = self._inline_words(text)
         add_pause(PUNCTUATION["none"])
-        for phrase in split_phrases(self._normalize(text), self.language):
-            for word in self._words(phrase.text):
+        for phrase in split_phrases(self._normalize(inline), self.language):
+            for word in self._words(phrase.text, inline):
                 if not word.phones:
                     unspoken.append(word.text)
                     continue
@@ -121,7 +125,7 @@ class TextFrontend:
                     )
             add_pause(phrase.pause)
         if not words:
-            raise InputError(_nothing_to_say(text, self.language))
+            raise NothingToSayError(_nothing_to_say(text, self.language))
         if unspoken:
             logger.warning("%s has no sound for %s; left out", self.language, unspoken)
         return Phonemes(
@@ -135,15 +139,26 @@ class TextFrontend:
         """
         if _INITIAL.search(text):
             return False
-        return self._normalize(text).rstrip(_CLOSING)[-1:] in _SENTENCE_ENDS
+        return self._normalize(self._inline_words(text)).rstrip(_CLOSING)[-1:] in _SENTENCE_ENDS
 
-    def _normalize(self, text: str) -> str:
-        text = clean_text(text)
-        if self._lexicon is None:
-            return clean_text(self._phonemizer.normalize(text))
-        return self._phonemizer.normalize(self._lexicon.mark(text))
+    def _inline_words(self, text: str) -> InlineWords:
+        return InlineWords(clean_text(text), self.language, self._inline)
 
-    def _words(self, phrase: str) -> Iterator[SpokenWord]:
+    def _normalize(self, inline: InlineWords) -> str:
+        if self._lexicon is not None:
+            return self._phonemizer.normalize(self._lexicon.mark(inline.text))
+        normalized = self._phonemizer.normalize(inline.text)
+        # Cleaning would take the placeholders out.
+        return normalized if inline.words else clean_text(normalized)
+
+    def _words(self, phrase: str, inline: InlineWords) -> Iterator[SpokenWord]:
+        for piece in inline.split(phrase):
+            if isinstance(piece, SpokenWord):
+                yield piece
+            else:
+                yield from self._written(piece)
+
+    def _written(self, phrase: str) -> Iterator[SpokenWord]:
         if self._lexicon is None:
             yield from self._phonemizer.phrase(phrase)
             return

@@ -11,6 +11,7 @@ from data.text.scripts import script_of
 
 _APOSTROPHES = re.compile("['\u2019\u02bc]")
 
+_BEFORE_NUMBER = re.compile(r"(?<=[^\W\d_])-?(?=\d)")
 _UNSPACED = frozenset({"CJK", "HIRAGANA", "KATAKANA"})
 
 
@@ -18,8 +19,8 @@ class WordList:
     """Splits text of one language into comparable words.
 
     Numbers, abbreviations and signs are written out as the text front end says them, so that a
-    recogniser may write "7:30" or "seven thirty". Chinese characters and kana count as words, one
-    each, for their writers part no words.
+    recogniser may write "7:30" or "seven thirty", "F-22" or "F22". Chinese characters and kana
+    count as words, one each, for their writers part no words.
 
     Raises:
         InputError: No phonemizer knows the language.
@@ -30,7 +31,8 @@ class WordList:
 
     def __call__(self, text: str) -> list[str]:
         """The words of a text, in order."""
-        written = self._normalize(clean_text(text)).casefold()
+        parted = _BEFORE_NUMBER.sub(" ", clean_text(text))
+        written = self._normalize(parted).casefold()
         written = _APOSTROPHES.sub("", written)
         return "".join(_spaced(c) if _is_letter(c) else " " for c in written).split()
 

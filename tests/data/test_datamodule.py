@@ -1,6 +1,6 @@
 """The data module: exact resume, workers, processes, validation, and what users get wrong."""
 
-from dataclasses import fields
+from dataclasses import fields, replace
 from itertools import islice
 
 import lightning
@@ -250,3 +250,26 @@ def test_config_is_a_hydra_schema():
         OmegaConf.merge(schema, {"max_item": 3})
     with pytest.raises(ValueError, match=r"data\.replay\.fraction"):
         ReplayConfig(fraction=1.0)
+
+
+def test_lexicon_is_the_voices_and_not_the_replays(module_of, make_voice, tmp_path):
+    words = tmp_path / "words.tsv"
+    words.write_text("sentence\tʒɔʒɔ\n", encoding="utf-8")
+    replay = ReplayConfig(str(make_voice("old", {"cat": 4})), fraction=0.4)
+    plain, taught = module_of(replay=replay), module_of(replay=replay, lexicon=str(words))
+    is_equal = {"replay": [], "own": []}
+    for before, after in zip(first(plain, 8), first(taught, 8), strict=True):
+        for row, id_ in enumerate(before.ids):
+            one, two = (b.phonemes[row, : b.phoneme_lengths[row]] for b in (before, after))
+            is_equal["replay" if id_.startswith("cat") else "own"].append(torch.equal(one, two))
+    assert is_equal["replay"]
+    assert all(is_equal["replay"])
+    assert not any(is_equal["own"])
+
+
+def test_warped_mels_beside_audio_are_refused_before_any_work(voice, tmp_path):
+    config = DataConfig(manifest=str(voice), augment=AugmentConfig(warp=0.1))
+    with pytest.raises(InputError, match=r"data\.augment\.warp=0\.1.*vocoder"):
+        VoiceDataModule(config, CONFIG, tmp_path / "cache")
+    assert not (tmp_path / "cache").exists()
+    VoiceDataModule(replace(config, with_audio=False), CONFIG, tmp_path / "cache")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from data.augment import AugmentConfig, Augmenter
+from data.augment import AugmentConfig, Augmenter, at_speed
 from data.dataset import ExampleConfig, Source, VoiceDataset
 from data.features import FeatureStore
 from data.manifest import read_manifest
@@ -188,6 +188,31 @@ def test_tilt_is_a_straight_line():
     assert 4 < max(ranges) <= 6
 
 
+def test_speed_changes_the_length_and_nothing_else():
+    time = np.linspace(0, 6, 201)
+    mel = np.stack([np.sin(time + phase) for phase in range(5)]).astype(np.float32)
+    for factor in (0.8, 1.0, 1.25):
+        changed = at_speed(mel, factor)
+        assert changed.shape == (5, round(201 / factor))
+        assert np.array_equal(changed[:, [0, -1]], mel[:, [0, -1]])
+        there = np.linspace(0, 6, changed.shape[1])
+        assert np.allclose(changed[2], np.sin(there + 2), atol=1e-3)
+    assert np.array_equal(at_speed(mel, 1.0), mel)
+    assert at_speed(mel[:, :1], 1.3).shape == (5, 1)
+
+
+def test_references_come_faster_and_slower_but_targets_do_not(store):
+    plain = dataset_of(store, reference_seconds=(0.4, 0.4))
+    dataset = dataset_of(store, reference_seconds=(0.4, 0.4), augment=replace(ALL_OFF, speed=0.25))
+    lengths = []
+    for update in range(30):
+        before, after = plain[update, 0, 0], dataset[update, 0, 0]
+        assert torch.equal(before.mel, after.mel)
+        lengths.append(after.reference.shape[1] / before.reference.shape[1])
+    assert 1 / 1.25 - 0.02 < min(lengths) < 0.9
+    assert 1.1 < max(lengths) < 1.25 + 0.02
+
+
 @pytest.mark.parametrize(
     "wrong",
     [
@@ -196,6 +221,7 @@ def test_tilt_is_a_straight_line():
         {"noise_probability": 1.5},
         {"noise_min_snr_db": 40.0},
         {"warp": 0.5},
+        {"speed": 0.6},
     ],
 )
 def test_impossible_augmentation_is_refused(wrong):

@@ -195,5 +195,6 @@ def test_only_punctuation_is_cut_away(text: str):
 
 def test_words_that_listeners_compare():
     assert WordList("en")("It's 7:30, Mr. X!") == ["its", "seven", "thirty", "mister", "x"]
+    assert WordList("en")("An F-22 Raptor") == WordList("en")("an F22 raptor")
     pytest.importorskip("pypinyin")
     assert WordList("zh")("我有2个 OK。") == [*"我有两个", "ok"]

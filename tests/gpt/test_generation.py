@@ -5,8 +5,10 @@ import dataclasses
 import pytest
 import torch
 
+from gpt.decoding import Decoding
 from gpt.layout import IGNORE
 from gpt.model import GPT, GPTConfig
+from gpt.packed import WEIGHTS
 from gpt.sampling import RowNoise, SamplingConfig, choose, draw, nucleus, sample_tokens
 
 LAYOUTS = ("interleaved", "plain")
@@ -142,6 +144,79 @@ def test_a_row_says_the_same_whatever_the_others_are(layout: str):
         assert other.token_lengths[0] == length
         assert torch.equal(other.tokens[0, :length], together.tokens[0, :length])
     assert not torch.equal(beside_others.tokens[1], together.tokens[1])
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_rows_that_have_ended_are_dropped(layout: str, monkeypatch: pytest.MonkeyPatch):
+    gpt, text = make_gpt(layout, end_bias=-1.0), make_text((2, 9, 1, 5))
+    sizes = []
+    advance = Decoding.advance
+
+    def watch(self, logits, room):
+        sizes.append(len(logits))
+        return advance(self, logits, room)
+
+    monkeypatch.setattr(Decoding, "advance", watch)
+    spoken = speak(gpt, text)
+    assert sizes[0] == 4
+    assert sizes == sorted(sizes, reverse=True)
+    slots = text["phoneme_lengths"] if layout == "interleaved" else 1
+    assert sum(sizes) == int((spoken.token_lengths + slots).sum())
+
+
+@pytest.mark.parametrize("weights", WEIGHTS)
+def test_packed_weights_speak_like_the_full_forward(weights: str):
+    gpt, text = make_gpt("interleaved", width=64, ff_channels=96), make_text((9, 6))
+    gpt.prepare(weights)
+    spoken = speak(gpt, text, GREEDY)
+    outputs = gpt(
+        **text, tokens=spoken.tokens, token_lengths=spoken.token_lengths, durations=spoken.durations
+    )
+    rounding = {"float32": 1e-4, "float16": 5e-3, "bfloat16": 0.1, "int8": 0.2}[weights]
+    assert (spoken.latents - outputs.latents).abs().max() < rounding
+
+
+def test_half_weights_lose_nothing_of_a_model_saved_in_16_bits():
+    gpt, text = make_gpt("interleaved"), make_text((9, 6))
+    gpt.load_state_dict({name: t.half().float() for name, t in gpt.state_dict().items()})
+    full = speak(gpt, text, GREEDY)
+    gpt.prepare("float16")
+    half = speak(gpt, text, GREEDY)
+    assert torch.equal(full.tokens, half.tokens)
+    torch.testing.assert_close(full.latents, half.latents, atol=1e-4, rtol=1e-4)
+
+
+def test_training_unpacks():
+    gpt, text = make_gpt("interleaved"), make_text()
+    gpt.prepare("float32")
+    before = speak(gpt, text, GREEDY)
+    gpt.train()
+    with torch.no_grad():
+        gpt.transformer.blocks[0].attention.out.weight.mul_(3)
+    after = speak(gpt.eval(), text, GREEDY)
+    size = min(before.latents.shape[1], after.latents.shape[1])
+    assert not torch.equal(before.latents[:, :size], after.latents[:, :size])
+
+
+def test_unknown_weights_are_refused():
+    with pytest.raises(ValueError, match="use one of float32"):
+        make_gpt("plain").prepare("float8")
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_bounds_end_what_goes_on_too_long(layout: str):
+    gpt, text = make_gpt(layout, end_bias=-1e4), make_text()
+    bounds = torch.tensor([[2, 1, 3, 9, 9, 9], [1, 1, 1, 1, 2, 2], [3, 9, 9, 9, 9, 9]])
+    spoken = gpt.generate(
+        **text, sampling=SAMPLED, generator=torch.Generator().manual_seed(0), bounds=bounds
+    )
+    assert spoken.token_lengths.tolist() == [6, 8, 3]
+    if layout == "interleaved":
+        assert spoken.durations[1].tolist() == [1, 1, 1, 1, 2, 2]
+    with pytest.raises(ValueError, match="at least 1 token"):
+        gpt.generate(
+            **text, sampling=SAMPLED, generator=torch.Generator(), bounds=torch.zeros_like(bounds)
+        )
 
 
 def test_generation_is_a_function_of_the_seed():

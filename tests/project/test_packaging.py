@@ -17,6 +17,7 @@ MODULES = {
     "phonemizer-fork": "phonemizer",
     "hibari-tts": "hibari",
     "pyopenjtalk-plus": "pyopenjtalk",
+    "scikit-learn": "sklearn",
 }
 """Distributions whose module has another name than theirs, with dashes for underscores."""
 
@@ -25,6 +26,7 @@ IMPORTING = {"import_module", "import_optional", "load_package", "find_spec", "i
 
 NEVER_IMPORTED = {
     "tensorboard": "Lightning's logger writes with it",
+    "mlflow-skinny": "Lightning's logger imports it",
     "ruff": "a command",
     "mypy": "a command",
     "pre-commit": "a command",

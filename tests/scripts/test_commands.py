@@ -24,7 +24,7 @@ from timbre.training import train
 ROOT = Path(__file__).resolve().parents[2]
 COMMANDS = ["train", "synthesize"]
 RATIOS = ("feature_matching", "wave_feature_matching", "wave_stft")
-CLOCKS = {"train/updates_per_second", "val/seconds"}
+CLOCKS = {"train/updates_per_second", "val/seconds", "val/gallery_seconds"}
 
 
 def command(name: str, *words: str) -> list[str]:

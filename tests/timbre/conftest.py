@@ -5,17 +5,22 @@ from __future__ import annotations
 import logging
 import signal
 from collections.abc import Callable
+from itertools import repeat
 from pathlib import Path
 
+import lightning
 import pytest
+import torch
 
 from data.batch import Batch
-from timbre.bundle import Bundle, load_bundle
+from timbre.bundle import Bundle, load_bundle, take_modules
 from timbre.commands import compose
 from timbre.config import RunConfig, parse
 from timbre.module import VoiceCloner
+from timbre.networks import Networks
+from timbre.objective import MODULES
 from timbre.rundir import RunDir
-from timbre.training import datamodule, train
+from timbre.training import datamodule, quiet_lightning, train
 
 Train = Callable[..., tuple[int, RunDir]]
 
@@ -99,6 +104,36 @@ def batch(base_run: RunDir, from_base: list[str], configured: Callable[..., RunC
     data = datamodule(configured(*from_base), load_bundle(base_run.voice).networks)
     data.setup()
     return next(iter(data.train_dataloader()))
+
+
+@pytest.fixture(scope="session")
+def updated(
+    base_run: RunDir, batch: Batch, from_base: list[str], configured: Callable[..., RunConfig]
+) -> Callable[..., VoiceCloner]:
+    """`updated(*overrides)`: the tiny base after updates on one batch, without a run's files."""
+
+    def make(
+        *overrides: str, updates: int = 2, teacher: Networks | None = None, on: Batch = batch
+    ) -> VoiceCloner:
+        config = configured(*from_base, *overrides)
+        torch.manual_seed(0)
+        networks = Networks(config.model, config.audio)
+        take_modules(networks, load_bundle(base_run.voice), list(MODULES), config.audio)
+        module = VoiceCloner(config, 2, networks, updates_per_epoch=2, teacher=teacher)
+        with quiet_lightning():
+            trainer = lightning.Trainer(
+                accelerator="cpu",
+                devices=1,
+                max_epochs=1,
+                logger=False,
+                enable_checkpointing=False,
+                enable_progress_bar=False,
+                enable_model_summary=False,
+            )
+            trainer.fit(module, train_dataloaders=repeat(on, updates))
+        return module
+
+    return make
 
 
 @pytest.fixture

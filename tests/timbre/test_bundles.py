@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -55,6 +56,20 @@ def test_a_saved_copy_speaks_the_same(base: Bundle, tmp_path: Path) -> None:
         Synthesizer(bundle, speaker="ada").speak("Hello there.", seed=3) for bundle in (base, again)
     )
     np.testing.assert_array_equal(first, second)
+
+
+def test_a_bundle_keeps_the_lexicon_that_it_was_trained_with(base: Bundle, tmp_path: Path) -> None:
+    words = tmp_path / "names.tsv"
+    words.write_text("Timbre\tʒɔʒɔ\n", encoding="utf-8")
+    save_bundle(tmp_path / "voice", replace(base, lexicon=words))
+    kept = load_bundle(tmp_path / "voice")
+    assert kept.lexicon == tmp_path / "voice" / "lexicon.tsv"
+    spoken, said = (Synthesizer(b, speaker="ada").speak("Timbre.", seed=3) for b in (kept, base))
+    assert not np.array_equal(spoken, said)
+    save_bundle(tmp_path / "voice", kept)
+    assert load_bundle(tmp_path / "voice").lexicon == kept.lexicon
+    save_bundle(tmp_path / "voice", base)
+    assert load_bundle(tmp_path / "voice").lexicon is None
 
 
 def test_old_bundles_grow_with_the_symbol_table(base: Bundle, tmp_path: Path) -> None:

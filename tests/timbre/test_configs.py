@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import torch
 
 from data.errors import InputError
 from data.mel import AudioConfig
@@ -14,8 +15,8 @@ from timbre.config import RunConfig, parse
 from timbre.module import VoiceCloner
 from timbre.networks import Networks, fitted
 from timbre.objective import MODULES
-from timbre.optimization import OptimizerConfig, build_optimizers
-from timbre.synthesizer import SynthesisConfig
+from timbre.optimization import UNFIT, OptimizerConfig, Rates, build, build_optimizers
+from timbre.synthesis import SynthesisConfig
 from vocoder.generator import build_vocoder
 
 
@@ -76,19 +77,48 @@ def test_every_experiment_says_what_it_asks_and_parses(option: str) -> None:
 
 @pytest.mark.parametrize("option", options("optimizer"))
 def test_every_optimizer_is_built_with_a_rate_per_module(option: str, configured) -> None:
-    config = configured(option, "train.modules=[gpt,sovits,vocoder]", "optimizer.rates.gpt=0.5")
+    rates = ["optimizer.rates.gpt=0.5", "optimizer.rates.sovits=0.25"]
+    config = configured(option, "train.modules=[gpt,sovits,vocoder]", *rates)
     generator, discriminator = build_optimizers(VoiceCloner(config, speakers=2))
     assert type(generator).__name__ == config.optimizer.name
     assert {group["name"]: group["lr"] for group in generator.param_groups} == {
         "gpt": 0.5,
-        "sovits": 2e-4,
+        "sovits": 0.25,
         "vocoder": 2e-4,
     }
     assert [group["lr"] for group in discriminator.param_groups] == [1e-4]
 
 
+def test_balances_that_cannot_work_are_refused_with_advice() -> None:
+    gradient = ["objective.balance.kind=gradient", "objective.balance.names=[rec,wave_mel]"]
+    with pytest.raises(InputError, match=r"rec, wave_mel do not meet at one output"):
+        run_config(*gradient)
+    with pytest.raises(InputError, match=r"adv of kind hinge may be negative.*balance\.names"):
+        run_config("objective.balance.kind=uncertainty", "objective.adv.kind=hinge")
+
+
+def torch_optimizers() -> list[str]:
+    """Names of all optimizers that torch has and that can train these networks."""
+    classes = [each for each in vars(torch.optim).values() if isinstance(each, type)]
+    names = [each.__name__ for each in classes if issubclass(each, torch.optim.Optimizer)]
+    return [name for name in names if name not in UNFIT]
+
+
+@pytest.mark.parametrize("name", torch_optimizers())
+def test_any_optimizer_of_torch_takes_a_step(name: str) -> None:
+    optimizer = OptimizerConfig(name=name)
+    parameters = [torch.nn.Parameter(torch.ones(3, 2)), torch.nn.Parameter(torch.ones(4))]
+    groups = [{"params": [p], "lr": 1e-2, "peak": 1e-2, "name": "x"} for p in parameters]
+    built = build(optimizer, groups)
+    for _ in range(2):
+        built.zero_grad()
+        sum(p.square().sum() for p in parameters).backward()
+        built.step()
+    assert all((p < 1).all() for p in parameters)
+
+
 def test_the_default_rates_are_those_of_the_guide() -> None:
-    rates = run_config().optimizer.rates
+    rates = Rates()
     assert (rates.gpt, rates.sovits, rates.vocoder, rates.discriminators) == (
         5e-5,
         2e-4,
@@ -117,6 +147,17 @@ def test_the_default_rates_are_those_of_the_guide() -> None:
             r"AdamW has no option 'momentum'; it has .*weight_decay",
         ),
         ("init_parts.vocder=x", r"'vocder'; there are tokenizer, gpt, sovits, vocoder"),
+        ("optimizer.name=LBFGS", r"LBFGS computes the loss several times.*AdamW"),
+        ("optimizer.rates.discriminator_ratio=0", r"discriminator_ratio.*above 0"),
+        ("objective.rec.kind=l1", r"objective\.rec\.kind.*mae.*log_cosh"),
+        ("objective.adv.kind=gan", r"unknown kind 'gan'.*lsgan.*wasserstein"),
+        ("objective.semantic.kind=hinge", r"categorical_hinge"),
+        ("objective.contrastive.kind=simclr", r"info_nce"),
+        ("objective.speaker.kind=softmax", r"cross_entropy"),
+        ("objective.perceptual.features=hubert", r"tokenizer or discriminator"),
+        ("objective.balance.kind=auto", r"fixed"),
+        ("objective.balance.names=[rec,fm]", r"no term 'fm'; the terms are.*feature_matching"),
+        ("train.accumulate=-1", r"or 0 to find it"),
         ("schedule.kind=cosin", r"cosin"),
         ("train.updates=[", r"train\.updates"),
     ],

@@ -11,12 +11,16 @@ from torch import Tensor, nn
 from data.batch import Batch
 from timbre.config import RunConfig
 from timbre.module import VoiceCloner
-from timbre.objective import DISCRIMINATOR_TERMS, TERMS
+from timbre.objective import DISCRIMINATOR_TERMS, OPTIONAL, TERMS
 from timbre.rundir import RunDir
 
 TOKENIZER = [term for term, modules in TERMS.items() if modules == ("tokenizer",)]
 ACOUSTIC = [term for term in TERMS if term not in TOKENIZER]
-ENCODER_ONLY = {"semantic", "kl", "speaker"}
+DECODERS = {"regression": set(), "flow_matching": {"flow"}, "diffusion": {"diffusion"}}
+"""Kinds of decoder and the terms of their own."""
+GENERATING = {"policy", "preference"}
+"""Optional terms that are made of what GPT says by itself (test_policy.py)."""
+ENCODER_ONLY = {"semantic", "kl", "speaker", "contrastive"}
 """Terms of `sovits` that are made before the decoder: they train the speaker encoder alone."""
 
 
@@ -77,16 +81,48 @@ def test_tokenizer_terms_reach_the_tokenizer_alone(term, build, batch: Batch) ->
     assert reached(module, module.forward_terms(batch).terms[term]) == expected(term)
 
 
-@pytest.mark.parametrize("decoder", ["regression", "flow_matching"])
+@pytest.mark.parametrize("decoder", DECODERS)
 def test_terms_reach_the_modules_that_the_table_names(decoder, build, batch: Batch) -> None:
     module = build("gpt,sovits,vocoder", f"model/decoder={decoder}")
-    own = {"flow"} if decoder == "flow_matching" else set()
-    wanted = {term for term in ACOUSTIC if term != "flow"} | own
+    others = set().union(*DECODERS.values()) - DECODERS[decoder]
+    wanted = set(ACOUSTIC) - others - set(OPTIONAL)
     outputs = module.forward_terms(batch)
     module.adversarial_terms(outputs)
     assert set(outputs.terms) == wanted
     found = {term: reached(module, value) for term, value in outputs.terms.items()}
     assert found == {term: expected(term) for term in wanted}
+
+
+@pytest.mark.parametrize("decoder", DECODERS)
+@pytest.mark.parametrize("features", ["tokenizer", "discriminator"])
+def test_optional_terms_reach_the_modules_that_the_table_names(
+    decoder: str, features: str, build, batch: Batch
+) -> None:
+    """And never the network whose features they compare, unless it also made what is compared."""
+    wanted = set(OPTIONAL) - GENERATING - ({"perceptual"} if decoder == "regression" else set())
+    module = build(
+        "gpt,sovits",
+        f"model/decoder={decoder}",
+        f"objective.perceptual.features={features}",
+        *(f"objective.weights.{term}=1" for term in wanted | {"perceptual"}),
+    )
+    outputs = module.forward_terms(batch)
+    module.adversarial_terms(outputs)
+    assert set(OPTIONAL) & set(outputs.terms) == wanted
+    found = {term: reached(module, outputs.terms[term]) for term in wanted}
+    assert found == {term: expected(term) for term in wanted}
+    assert all(outputs.terms[term] > 0 for term in wanted)
+
+
+def test_the_kl_that_is_trained_reaches_the_speaker_encoder_alone(build, batch: Batch) -> None:
+    for override in (
+        "objective.kl.free_nats=0",
+        "objective.kl.per_dimension=true",
+        "objective.kl.capacity_nats=0.1",
+    ):
+        module = build("gpt,sovits", override)
+        outputs = module.forward_terms(batch)
+        assert reached(module, outputs.trained["kl"]) == {"speaker_encoder"}
 
 
 def test_the_waveform_does_not_train_the_decoder_that_made_its_mel(build, batch: Batch) -> None:
@@ -95,12 +131,13 @@ def test_the_waveform_does_not_train_the_decoder_that_made_its_mel(build, batch:
 
 
 @pytest.mark.parametrize("prefix", ["", "wave_"])
-@pytest.mark.parametrize("term", ["disc", "r1"])
+@pytest.mark.parametrize("term", ["disc", "r1", "gradient_penalty"])
 def test_discriminator_terms_reach_their_discriminators_alone(
     prefix: str, term: str, build, batch: Batch
 ) -> None:
     assert f"{prefix}{term}" in DISCRIMINATOR_TERMS
-    module = build("gpt,sovits,vocoder")
+    kinds = [f"objective.{name}.kind=wasserstein" for name in ("adv", "wave_adv")]
+    module = build("gpt,sovits,vocoder", *kinds)
     outputs = module.forward_terms(batch)
     acting = {name: (adversary, crops) for name, adversary, crops in module.adversaries(outputs)}
     adversary, crops = acting[prefix]
@@ -118,9 +155,9 @@ def test_r1_comes_lazily_and_weighted_for_it(build) -> None:
     assert adversary.total(terms[0]) == terms[0]["disc"] + 12 * terms[0]["r1"]
 
 
-def test_the_steps_leave_each_others_gradients_alone(train_here, monkeypatch) -> None:
-    """In real updates: a step of one side neither adds to nor clears the gradients of the other."""
-    original, checked = VoiceCloner.step, []
+def test_the_sides_leave_each_others_gradients_alone(train_here, monkeypatch) -> None:
+    """In real updates: neither side adds to nor clears the gradients of the other."""
+    original, checked = VoiceCloner.in_parts, []
 
     def gradients(module: VoiceCloner, name: str) -> list[Tensor]:
         adversaries = [module.mel_adversary, module.wave_adversary]
@@ -132,17 +169,17 @@ def test_the_steps_leave_each_others_gradients_alone(train_here, monkeypatch) ->
             for p in owner.parameters()
         ]
 
-    def step(self: VoiceCloner, optimizer, loss: Tensor, name: str) -> dict[str, Tensor]:
+    def in_parts(self: VoiceCloner, name: str, batch: Batch, compute) -> dict[str, Tensor]:
         other = "discriminator" if name == "generator" else "generator"
         before = gradients(self, other)
-        result = original(self, optimizer, loss, name)
+        result = original(self, name, batch, compute)
         after = gradients(self, other)
         assert all(torch.equal(a, b) for a, b in zip(before, after, strict=True))
         assert any(g.abs().sum() > 0 for g in gradients(self, name))
         checked.append((self.update, name, any(g.abs().sum() > 0 for g in before)))
         return result
 
-    monkeypatch.setattr(VoiceCloner, "step", step)
+    monkeypatch.setattr(VoiceCloner, "in_parts", in_parts)
     code, run = train_here("train.updates=2")
     assert code == 0
     assert isinstance(run, RunDir)

@@ -75,16 +75,6 @@ def test_kl_is_annealed_from_zero_to_its_weight() -> None:
     assert objective.weight("rec", 0) == objective.weight("rec", 11)
 
 
-def test_free_nats_cost_nothing_and_are_not_pushed_down() -> None:
-    config = KLConfig(annealing=Annealing(kind="constant"), free_nats=0.5)
-    objective = Objective(ObjectiveConfig(kl=config))
-    for value, gradient in ((0.3, 0.0), (0.7, 1.0)):
-        kl = torch.tensor(value, requires_grad=True)
-        objective.total({"kl": kl}, update=0).backward()
-        assert kl.grad is not None
-        assert kl.grad.item() == gradient
-
-
 def test_active_terms_follow_the_trained_modules() -> None:
     assert active_terms(["tokenizer"]) == ["ctc", "tokenizer_rec"]
     assert "kl" not in active_terms(["gpt"])

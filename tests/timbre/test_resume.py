@@ -27,8 +27,13 @@ EVERYTHING = [
     "validation.every=3",
     "schedule.warmup=2",
     "objective.adv.r1_interval=2",
+    "objective.adv.gate_high=0.5",
+    "objective.adv.gate_low=0.2",
+    "objective.adv.gate_decay=0.5",
+    "objective.balance.kind=gradient",
 ]
-"""All that has a state: discriminators, averages, R1's turn, schedules, rows of two updates."""
+"""All that has a state: discriminators and their gate, averages, R1's turn, schedules, the balance,
+rows of two updates."""
 
 
 def contents(run: RunDir) -> dict[str, torch.Tensor]:
@@ -58,7 +63,7 @@ def differing(left: dict[str, torch.Tensor], right: dict[str, torch.Tensor]) -> 
 
 def rows(run: RunDir) -> dict[int, dict[str, float]]:
     """Rows of metrics.csv by update, without what a clock said."""
-    timed = {"train/updates_per_second", "val/seconds"}
+    timed = {"train/updates_per_second", "val/seconds", "val/gallery_seconds"}
     return {
         int(row["update"]): {name: x for name, x in row.items() if name not in timed}
         for row in read_metrics(run.metrics)
@@ -153,7 +158,8 @@ def test_a_resumed_run_does_not_train_its_tokenizer_again(
 
 
 def test_keys_may_change_on_resuming_but_not_groups(train_here, resume_in) -> None:
-    _, run = train_here("train.updates=1", "train.modules=[gpt]", "schedule.warmup=0")
+    first = ["train.updates=1", "optimizer.rates.gpt=5e-5", "schedule.warmup=0"]
+    _, run = train_here(*first, "train.modules=[gpt]")
     code, run = resume_in(run.folder, "train.updates=3", "optimizer.rates.gpt=1e-3")
     assert code == 0
     rates = [row["rate/gpt"] for row in read_metrics(run.metrics) if "rate/gpt" in row]

@@ -1,10 +1,14 @@
-"""Where the synthesizer cuts a text into sentences."""
+"""Where a text is cut into sentences."""
 
 import pytest
 
 from data.errors import InputError
 from data.text.frontend import TextFrontend
-from timbre.synthesizer import _sentences
+from timbre.reading import read_aloud
+
+
+def cut(text: str, frontend: TextFrontend) -> list[str]:
+    return [piece.text for piece in read_aloud(text, frontend, 0.3)]
 
 
 @pytest.fixture(scope="module")
@@ -26,20 +30,20 @@ def english() -> TextFrontend:
     ],
 )
 def test_english(english: TextFrontend, text: str, sentences: list[str]):
-    assert _sentences(text, english) == sentences
+    assert cut(text, english) == sentences
 
 
 def test_german_abbreviations():
     text = "Ich habe z. B. ca. 3.500 Bücher. Dr. Roth auch."
     sentences = ["Ich habe z. B. ca. 3.500 Bücher.", "Dr. Roth auch."]
-    assert _sentences(text, TextFrontend("de")) == sentences
+    assert cut(text, TextFrontend("de")) == sentences
 
 
 def test_chinese_sentences_have_no_space_between_them():
     pytest.importorskip("pypinyin")
-    assert _sentences("你好。再见！", TextFrontend("zh")) == ["你好。", "再见！"]
+    assert cut("你好。再见！", TextFrontend("zh")) == ["你好。", "再见！"]
 
 
 def test_nothing_to_say(english: TextFrontend):
     with pytest.raises(InputError, match="nothing that can be said"):
-        _sentences("... !", english)
+        cut("... !", english)

@@ -11,7 +11,8 @@ import soundfile
 from data.errors import InputError
 from timbre.bundle import load_bundle
 from timbre.rundir import RunDir
-from timbre.synthesizer import SynthesisConfig, Synthesizer, synthesize_files
+from timbre.synthesis import SynthesisConfig, synthesize_files
+from timbre.synthesizer import Synthesizer
 
 TEXT = "Hello there. How are you?"
 
@@ -99,6 +100,8 @@ def test_a_reference_gives_its_voice(speak, base_run: RunDir, workshop: Path, tm
 
 def test_faults_are_told(speak, tmp_path: Path) -> None:
     short, broken = tmp_path / "short.wav", tmp_path / "broken.wav"
+    empty = tmp_path / "empty"
+    empty.mkdir()
     soundfile.write(short, np.zeros(12000), 24000)
     broken.write_bytes(b"this is no sound")
     (tmp_path / "gap.txt").write_text("Hello.\n\nBye.\n")
@@ -112,10 +115,20 @@ def test_faults_are_told(speak, tmp_path: Path) -> None:
         ({"text": TEXT, "voice": "nobody"}, "voice 'nobody': no bundle"),
         ({"text": TEXT, "speaker": "eve"}, "speaker 'eve' is not in this voice; it has: ada, bob"),
         ({"text": TEXT, "speaker": None}, "2 speakers: choose one with speaker=NAME"),
-        ({"text": TEXT, "reference": str(broken)}, r"broken\.wav"),
-        ({"text": TEXT, "reference": str(tmp_path / "absent.wav")}, r"absent\.wav"),
-        ({"text": TEXT, "reference": str(short)}, r"lasts 0\.50 s; give at least 1 s"),
+        ({"text": TEXT, "speaker": None, "reference": str(broken)}, r"broken\.wav"),
+        (
+            {"text": TEXT, "speaker": None, "reference": str(tmp_path / "absent.wav")},
+            r"absent\.wav",
+        ),
+        (
+            {"text": TEXT, "speaker": None, "reference": str(short)},
+            r"lasts 0\.50 s; give at least 1 s",
+        ),
         ({"text": TEXT, "language": "xx"}, "xx"),
+        ({"text": "Say /Q9#/ now."}, "write IPA between the slashes"),
+        ({"text": "Wait. [pause 90s] Go."}, "longer than 60 s"),
+        ({"text": TEXT, "speaker": "ada:1+eve:1"}, "speaker 'eve' is not in this voice"),
+        ({"text": TEXT, "speaker": None, "reference": str(empty)}, "folder without recordings"),
     ):
         with pytest.raises(InputError, match=advice):
             speak(**settings)

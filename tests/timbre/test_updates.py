@@ -9,8 +9,10 @@ from torch import Tensor
 from losses.schedules import RateSchedule
 from timbre.bundle import load_bundle
 from timbre.metrics import read_metrics
-from timbre.module import NonFiniteLossError, Outputs, VoiceCloner
+from timbre.module import VoiceCloner
 from timbre.optimization import warmed_average
+from timbre.stepping import NonFiniteLossError
+from timbre.terms import Outputs
 
 RATES = [
     "optimizer.rates.gpt=1e-3",
@@ -60,9 +62,10 @@ def test_only_the_named_modules_change(modules: str, train_here, base_run) -> No
 def test_gradients_are_clipped_per_optimizer(train_here, monkeypatch) -> None:
     original, norms = VoiceCloner.step, []
 
-    def step(self: VoiceCloner, optimizer, loss: Tensor, name: str) -> dict[str, Tensor]:
-        result = original(self, optimizer, loss, name)
-        parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    def step(self: VoiceCloner, name: str, loss: Tensor) -> dict[str, Tensor]:
+        result = original(self, name, loss)
+        groups = self.optimizer_named(name).param_groups
+        parameters = [p for group in groups for p in group["params"]]
         squares = [p.grad.square().sum() for p in parameters if p.grad is not None]
         norms.append((name, torch.stack(squares).sum().sqrt().item(), result))
         return result
@@ -83,8 +86,8 @@ def poisoned(monkeypatch):
     original = VoiceCloner.forward_terms
 
     def arrange(updates: range, term: str = "semantic") -> None:
-        def forward_terms(self: VoiceCloner, batch) -> Outputs:
-            outputs = original(self, batch)
+        def forward_terms(self: VoiceCloner, batch, draw=None) -> Outputs:
+            outputs = original(self, batch, draw)
             if self.update in updates:
                 outputs.terms[term] = outputs.terms[term] * float("nan")
             return outputs

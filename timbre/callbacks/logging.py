@@ -10,6 +10,7 @@ import torch
 
 from timbre.metrics import MetricsFile
 from timbre.module import VoiceCloner
+from timbre.stepping import NonFiniteLossError
 
 
 class ScalarLogger(lightning.Callback):
@@ -59,6 +60,17 @@ class ScalarLogger(lightning.Callback):
             self._write(trainer, module)
         if due:
             self._sums, self._counts = {}, {}
+
+    def on_exception(
+        self,
+        trainer: lightning.Trainer,
+        module: lightning.LightningModule,
+        exception: BaseException,
+    ) -> None:
+        """Writes what led to the end of a run whose losses are no numbers; all processes see it."""
+        assert isinstance(module, VoiceCloner)
+        if isinstance(exception, NonFiniteLossError) and self._sums:
+            self._write(trainer, module)
 
     def exclude(self, seconds: float) -> None:
         """Leaves time that was not spent on training out of the updates per second."""

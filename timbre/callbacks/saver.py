@@ -11,7 +11,8 @@ import lightning
 import torch
 from lightning.fabric.plugins import CheckpointIO
 
-from timbre.module import NonFiniteLossError, VoiceCloner
+from timbre.module import VoiceCloner
+from timbre.stepping import NonFiniteLossError
 
 
 class AtomicCheckpointIO(CheckpointIO):

@@ -56,6 +56,8 @@ class Validation(lightning.Callback):
         self.scalars = scalars
         self.saver = saver
         self.run = run
+        self.scores: dict[int, float] = {}
+        """Score of every update that was measured since the run began or went on."""
         self._measured_at = -1
 
     def on_train_start(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
@@ -88,23 +90,36 @@ class Validation(lightning.Callback):
         started = time.monotonic()
         score = -math.inf
         if trainer.is_global_zero:
-            was_training = module.training
-            module.eval()
-            with torch.random.fork_rng(), torch.inference_mode():
-                torch.manual_seed(_SEED)
-                values = self._terms(trainer, module)
-                if "rec" in module.active:
-                    self._draw_mels(module)
-                values |= self._listen(module, values)
-            module.train(was_training)
-            score = self._score(module, values)
+            values, score = self.judge(trainer, module, draw=True)
             self._record(trainer, module, values, time.monotonic() - started)
         score, module.error_limit = trainer.strategy.broadcast((score, module.error_limit))
+        self.scores[module.update] = score
         if score > module.best_score:
             module.best_score, module.best_update = score, module.update
             self.saver.save_best(trainer)
         self._stop_if_stale(trainer, module)
         self.scalars.exclude(time.monotonic() - started)
+
+    def judge(
+        self, trainer: lightning.Trainer, module: VoiceCloner, draw: bool = False
+    ) -> tuple[dict[str, float], float]:
+        """What is measured of the module's weights as they are, and their score.
+
+        Args:
+            trainer: For its precision.
+            module: In any mode; stays in it.
+            draw: Draw the mels of some held-out clips, too.
+        """
+        was_training = module.training
+        module.eval()
+        with torch.random.fork_rng(), torch.inference_mode():
+            torch.manual_seed(_SEED)
+            values = self._terms(trainer, module)
+            if draw and "rec" in module.active:
+                self._draw_mels(module)
+            values |= self._listen(module, values)
+        module.train(was_training)
+        return values, self._score(module, values)
 
     def _record(
         self,
@@ -121,7 +136,8 @@ class Validation(lightning.Callback):
     def _listen(self, module: VoiceCloner, terms: dict[str, float]) -> dict[str, float]:
         """What is heard, if there is something to hear; at update 0 this may be the baseline."""
         config, networks = module.config.validation, module.judged_networks
-        if self.listener is None or terms.get("semantic", 0.0) > config.babble_nats:
+        semantic = terms.get("cross_entropy", terms.get("semantic", 0.0))
+        if self.listener is None or semantic > config.babble_nats:
             return {}
         heard = self.listener(networks, module.update)
         if module.update == 0:

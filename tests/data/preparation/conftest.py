@@ -1,7 +1,7 @@
 """Recordings of the demo voice in every condition, and a recogniser that knows their texts."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +12,7 @@ import soxr
 
 from data.audio import read
 from data.preparation.config import TranscribeConfig
+from data.preparation.packing import GAP_SECONDS
 from data.preparation.recognizer import CreateRecognizer, Heard, Word
 from data.preparation.spectrum import fingerprint, power_spectra
 
@@ -46,21 +47,38 @@ def _knows(clips: list[Spoken], **other: str) -> CreateRecognizer:
     names = [clip.name for clip in clips]
     pictures = np.stack([_picture(clip.audio, RATE) for clip in clips])
 
+    def words_of(audio: np.ndarray, start: float) -> list[Word]:
+        alike = pictures @ _picture(audio, 16_000)
+        best = int(alike.argmax())
+        if alike[best] < _LEAST_ALIKE:
+            return []
+        text = other.get(names[best], clips[best].text).split()
+        step = len(audio) / 16_000 / len(text)
+        return [
+            Word(f" {w}", start + k * step, start + (k + 0.9) * step, 0.9)
+            for k, w in enumerate(text)
+        ]
+
     class Knowing:
         def __call__(self, audio: np.ndarray, language: str | None) -> Heard:
-            alike = pictures @ _picture(audio, 16_000)
-            best = int(alike.argmax())
-            if alike[best] < _LEAST_ALIKE:
-                return Heard((), language or "en")
-            text = other.get(names[best], clips[best].text).split()
-            step = len(audio) / 16_000 / len(text)
-            words = [Word(f" {w}", k * step, (k + 0.9) * step, 0.9) for k, w in enumerate(text)]
+            words = [word for piece, start in _pieces(audio) for word in words_of(piece, start)]
             return Heard(tuple(words), language or "en")
 
     def create(config: TranscribeConfig, threads: int) -> Knowing:
         return Knowing()
 
     return create
+
+
+def _pieces(audio: np.ndarray) -> Iterator[tuple[np.ndarray, float]]:
+    """The clips of a pack and where they begin: what stands between gaps of digital silence."""
+    gap = round(GAP_SECONDS * 16_000)
+    sounding = np.flatnonzero(audio)
+    if not len(sounding):
+        return
+    breaks = np.flatnonzero(np.diff(sounding) > 0.95 * gap)
+    for first, last in zip([0, *(breaks + 1)], [*breaks, len(sounding) - 1], strict=True):
+        yield audio[sounding[first] : sounding[last] + 1], sounding[first] / 16_000
 
 
 def _picture(audio: np.ndarray, rate: int) -> np.ndarray:

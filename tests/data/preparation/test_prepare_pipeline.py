@@ -93,6 +93,33 @@ def test_voice_is_what_training_expects(
 
 
 @pytest.mark.usefixtures("no_report")
+def test_lexicon_says_the_words_and_stays_with_the_voice(
+    folder: Path, clips: list[Spoken], recognizer: CreateRecognizer
+) -> None:
+    word = clips[0].text.split()[0]
+    lexicon = folder.parent / "names.tsv"
+    lexicon.write_text(f"{word}\tʒɔʒɔ\n", encoding="utf-8")
+    plain = prepare(config(folder), recognizer).clips
+    changed = prepare(config(folder, lexicon=str(lexicon)), recognizer).clips
+    spoken = [(a.text, a.symbols != b.symbols) for a, b in zip(plain, changed, strict=True)]
+    assert (clips[0].text, True) in spoken
+    assert not any(is_changed for text, is_changed in spoken if word.lower() not in text.lower())
+    kept = folder.parent / "voices" / "anna" / "lexicon.tsv"
+    group = OmegaConf.load(folder.parent / "voices" / "data" / "anna.yaml")
+    assert Path(DataConfig(**OmegaConf.to_container(group)).lexicon) == kept
+    assert kept.read_bytes() == lexicon.read_bytes()
+    prepare(config(folder, lexicon=str(kept)), recognizer)
+    assert kept.read_bytes() == lexicon.read_bytes()
+    prepare(config(folder), recognizer)
+    assert not kept.exists()
+    with pytest.raises(InputError, match="'klingon' has no espeak-ng voice"):
+        prepare(config(folder, language="klingon"), nobody)  # type: ignore[arg-type]
+    lexicon.write_text("no tab", encoding="utf-8")
+    with pytest.raises(InputError, match=r"names\.tsv:1"):
+        prepare(config(folder, lexicon=str(lexicon)), nobody)  # type: ignore[arg-type]
+
+
+@pytest.mark.usefixtures("no_report")
 def test_one_long_recording_is_cut_in_pauses_and_loses_no_speech(
     tmp_path: Path, clips: list[Spoken], knows: Knows
 ) -> None:

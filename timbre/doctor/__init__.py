@@ -1,0 +1,1 @@
+"""The doctor: reads a run's curves and says what is wrong and what to change."""

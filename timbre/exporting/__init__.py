@@ -1,0 +1,1 @@
+"""A voice as ONNX graphs, which speak without torch."""

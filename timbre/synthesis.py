@@ -1,0 +1,229 @@
+"""Speaking into files: what `scripts/synthesize.py` does."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import soundfile
+import torch
+
+from data.errors import InputError
+from gpt.packed import WEIGHTS
+from gpt.sampling import SamplingConfig
+from timbre.bundle import find_bundle, load_bundle
+from timbre.synthesizer import Manner, Synthesizer
+from timbre.timestamps import Timing, write_timings
+from timbre.voices import parse_mixture, save_vector
+
+_LOG = logging.getLogger(__name__)
+SPEEDS = (0.25, 4.0)
+STANDARD_OUTPUT = "-"
+TIMESTAMPS = ("json", "srt")
+
+
+@dataclass(frozen=True)
+class SynthesisConfig:
+    """What `scripts/synthesize.py` is told."""
+
+    voice: str
+    """A bundle, a run, `base`, or the name of a trained voice; or a mixture of several such as
+    `ada:0.7+bob:0.3`, spoken by the networks of the first."""
+    output: str
+    """WAV file, or with `lines` the folder for 000.wav, 001.wav, …; `-` streams 16-bit samples."""
+    text: str | None = None
+    """What to say."""
+    text_file: str | None = None
+    """A UTF-8 file that holds what to say."""
+    lines: str | None = None
+    """A UTF-8 file each line of which becomes a file of its own."""
+    reference: str | None = None
+    """Whose voice to take instead of the bundle's: recordings, folders of recordings and saved
+    voices, separated by commas; their mean is taken."""
+    speaker: str | None = None
+    """Which voice of a bundle that has several, or a mixture such as `ada:0.7+bob:0.3`."""
+    save_voice: str | None = None
+    """A .safetensors file for the vector of the voice, which `reference` reads."""
+    language: str | None = None
+    """Language of the text; None: the voice's, or English."""
+    lexicon: str | None = None
+    """A file of words and how they are said, lines `word<TAB>phonemes`; see docs/languages.md."""
+    speed: float = 1.0
+    """2 speaks twice as fast."""
+    pause: float = 0.35
+    """Seconds of silence between sentences; after an empty line 1.75 times that."""
+    temperature: float = 0.6
+    """Of the tokens; 0 is always the same, higher is livelier."""
+    seed: int = 1
+    """Equal seeds give equal speech."""
+    candidates: int = 1
+    """Each sentence is said so many times, and the tokenizer's CTC head picks the clearest."""
+    level: bool = True
+    """Whether all sentences are brought to one loudness."""
+    timestamps: str | None = None
+    """`json` (sentences, words, phonemes) or `srt` (subtitles): written beside each WAV file."""
+    weights: str | None = None
+    """What GPT's weights are kept in: float32, float16, bfloat16 or int8; None: the fastest that
+    loses nothing."""
+
+    def __post_init__(self) -> None:
+        if sum(value is not None for value in (self.text, self.text_file, self.lines)) != 1:
+            raise ValueError('give exactly one of text="…", text_file=FILE and lines=FILE')
+        if not SPEEDS[0] <= self.speed <= SPEEDS[1]:
+            raise ValueError(f"speed is {self.speed}; give {SPEEDS[0]} to {SPEEDS[1]}")
+        if not 0 <= self.pause <= 10:
+            raise ValueError(f"pause is {self.pause}; give 0 to 10 seconds")
+        if self.temperature < 0:
+            raise ValueError(f"temperature is {self.temperature}; give 0 or more")
+        if not 1 <= self.candidates <= 32:
+            raise ValueError(f"candidates is {self.candidates}; give 1 to 32")
+        if self.timestamps not in (None, *TIMESTAMPS):
+            raise ValueError(f"timestamps is {self.timestamps!r}; give json or srt")
+        if self.weights not in (None, *WEIGHTS):
+            raise ValueError(f"weights is {self.weights!r}; give one of {', '.join(WEIGHTS)}")
+        if self.reference is not None and self.speaker is not None:
+            raise ValueError("give reference=FILE or speaker=NAME, not both")
+        if self.save_voice is not None and not self.save_voice.endswith(".safetensors"):
+            raise ValueError(f"save_voice is {self.save_voice!r}; give a name in .safetensors")
+        streams = self.output == STANDARD_OUTPUT
+        if streams and (self.lines or self.timestamps or self.candidates > 1):
+            raise ValueError(
+                "output=- streams one text as it is written: leave lines, timestamps and "
+                "candidates out, or give a file"
+            )
+
+
+def synthesize_files(config: SynthesisConfig) -> None:
+    """Loads the voice, speaks, writes WAV files and what else is asked for.
+
+    Raises:
+        InputError: Voice, text, reference or language cannot be used.
+    """
+    jobs = _jobs(config)
+    synthesizer = _load(config)
+    if config.save_voice is not None:
+        save_vector(Path(config.save_voice), synthesizer.z_spk)
+    manner = Manner(
+        speed=config.speed,
+        pause=config.pause,
+        sampling=SamplingConfig(temperature=config.temperature),
+        seed=config.seed,
+        candidates=config.candidates,
+        level=config.level,
+    )
+    for text, path in jobs:
+        if config.output == STANDARD_OUTPUT:
+            _stream(synthesizer, text, manner, config.language)
+        else:
+            _speak_into(path, synthesizer, text, manner, config)
+
+
+def _load(config: SynthesisConfig) -> Synthesizer:
+    mixture = parse_mixture(config.voice)
+    bundles = [load_bundle(find_bundle(name)) for name, _ in mixture]
+    reference = [Path(part) for part in config.reference.split(",")] if config.reference else None
+    lexicon = Path(config.lexicon) if config.lexicon is not None else None
+
+    def speaking(number: int) -> Synthesizer:
+        return Synthesizer(bundles[number], reference, config.speaker, lexicon, config.weights)
+
+    if len(mixture) == 1:
+        return speaking(0)
+    if reference or config.speaker:
+        raise InputError("voice= is a mixture: leave reference and speaker out")
+    voices = [speaking(number) for number in range(len(mixture))]
+    if len({voice.z_spk.shape for voice in voices}) > 1:
+        raise InputError(f"voice={config.voice}: these voices were made by models of other sizes")
+    shares = [share for _, share in mixture]
+    vectors = [share * v.z_spk.float() for share, v in zip(shares, voices, strict=True)]
+    voices[0].z_spk = torch.stack(vectors).sum(0)
+    return voices[0]
+
+
+def _speak_into(
+    path: Path, synthesizer: Synthesizer, text: str, manner: Manner, config: SynthesisConfig
+) -> None:
+    """Writes piece after piece, so that a book needs no more memory than a sentence."""
+    started, samples, timings = time.monotonic(), 0, list[Timing]()
+    rate = synthesizer.sample_rate_hz
+    with _growing_wav(path, rate) as file:
+        for spoken in synthesizer.sentences(text, manner, config.language):
+            if spoken.timing is not None:
+                timings.append(spoken.timing.later(samples / rate))
+            elif config.timestamps:
+                raise InputError("timestamps need layout=interleaved, and this voice is plain")
+            file.write(_pcm(spoken.audio))
+            samples += len(spoken.audio)
+    if config.timestamps:
+        write_timings(path.with_suffix(f".{config.timestamps}"), timings)
+    spent = time.monotonic() - started
+    _LOG.info("%s: %.2f s of speech in %.2f s", path, samples / rate, spent)
+
+
+def _stream(synthesizer: Synthesizer, text: str, manner: Manner, language: str | None) -> None:
+    """Writes 16-bit little-endian mono samples to the standard output as they come."""
+    started, samples, first = time.monotonic(), 0, 0.0
+    for chunk in synthesizer.stream(text, manner, language):
+        first = first or time.monotonic() - started
+        sys.stdout.buffer.write(_pcm(chunk).astype("<i2").tobytes())
+        sys.stdout.buffer.flush()
+        samples += len(chunk)
+    seconds, spent = samples / synthesizer.sample_rate_hz, time.monotonic() - started
+    _LOG.info("%.2f s of speech in %.2f s, the first after %.0f ms", seconds, spent, 1000 * first)
+
+
+@contextmanager
+def _growing_wav(path: Path, sample_rate_hz: int) -> Iterator[soundfile.SoundFile]:
+    """A 16-bit WAV file that grows; it appears complete or not at all."""
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with soundfile.SoundFile(
+            unfinished, "w", sample_rate_hz, 1, subtype="PCM_16", format="WAV"
+        ) as file:
+            yield file
+        os.replace(unfinished, path)
+    except (OSError, soundfile.LibsndfileError) as error:
+        raise InputError(
+            f"{path}: cannot write the audio ({error}); check the folder and the free disk space"
+        ) from error
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def _pcm(audio: np.ndarray) -> np.ndarray:
+    pcm: np.ndarray = np.rint(np.clip(audio, -1.0, 1.0) * 32767).astype(np.int16)
+    return pcm
+
+
+def _jobs(config: SynthesisConfig) -> list[tuple[str, Path]]:
+    """Texts and the files that they go to, all checked before anything is loaded."""
+    output = Path(config.output)
+    if config.lines is None:
+        text = config.text if config.text is not None else _read_text(str(config.text_file))
+        jobs = [(text, output)]
+    else:
+        lines = _read_text(config.lines).splitlines()
+        jobs = [(line, output / f"{number:03d}.wav") for number, line in enumerate(lines)]
+    for number, (text, _) in enumerate(jobs, start=1):
+        if not text.strip():
+            where = f"{config.lines}:{number}" if config.lines else "text"
+            raise InputError(f"{where} is empty: there is nothing to say")
+    if not jobs:
+        raise InputError(f"lines={config.lines} is empty: there is nothing to say")
+    for path in {path for _, path in jobs}:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    return jobs
+
+
+def _read_text(path: str) -> str:
+    try:
+        return Path(path).read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} cannot be read as UTF-8 text ({error})") from error
