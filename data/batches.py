@@ -97,8 +97,7 @@ class ReplayOrder:
     """Batches of a primary set, each with some items of a replay set that keeps old skills alive.
 
     The replay items are drawn anew for each update among those not longer than the batch's longest
-    primary item (the shortest ones where too few are), so that they add no padding. Their index is
-    that of the replay set plus the size of the primary set.
+    primary item (the shortest ones where too few are), so that they add no padding.
 
     Args:
         primary: lengths of the primary items in frames.
@@ -109,6 +108,7 @@ class ReplayOrder:
         max_items: as in `BatchOrder`, of the whole batch; at least 2.
         seed: another seed, another order.
         jitter: as in `BatchOrder`.
+        first_replay: index of the first replay item; None: that after the last primary item.
 
     Raises:
         ValueError: a set is empty, or a limit or the fraction is impossible.
@@ -123,6 +123,7 @@ class ReplayOrder:
         max_items: int,
         seed: int,
         jitter: float = 0.05,
+        first_replay: int | None = None,
     ) -> None:
         if not 0 < fraction < 1 or len(replay) == 0 or max_items < 2:
             raise ValueError(
@@ -138,6 +139,7 @@ class ReplayOrder:
         self._sorted = np.argsort(lengths, kind="stable")
         self._sorted_lengths = lengths[self._sorted]
         self._ratio = fraction / own
+        self._first_replay = len(primary) if first_replay is None else first_replay
         self._seed = seed
 
     @property
@@ -153,7 +155,7 @@ class ReplayOrder:
         longest = self._primary_lengths[items].max()
         fitting = max(int(np.searchsorted(self._sorted_lengths, longest, "right")), count)
         drawn = self._sorted[rng.choice(fitting, size=count, replace=False)]
-        return items + (drawn + len(self._primary_lengths)).tolist()
+        return items + (drawn + self._first_replay).tolist()
 
 
 def shard(items: Sequence[int], rank: int, world: int) -> list[tuple[int, int]]:

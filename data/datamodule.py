@@ -1,6 +1,8 @@
 """The data module: manifests in, endless and exactly resumable batches out."""
 
+import atexit
 import logging
+import multiprocessing
 import signal
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -24,6 +26,8 @@ from data.mel import AudioConfig
 from data.token_store import Tokenize, TokenStore
 
 _LOG = logging.getLogger(__name__)
+REPLAY_OF_INIT = "init"
+"""As `data.replay.manifest`: the replay set that the run's starting bundle brings along."""
 _VALIDATION_SEED = 0  # the same references in every run, whatever its seed: runs are compared
 
 
@@ -32,7 +36,8 @@ class ReplayConfig:
     """Old material that is mixed into fine-tuning, so that the model does not forget it."""
 
     manifest: str = ""
-    """Manifest of the replay set; empty trains without."""
+    """Manifest of the replay set; empty trains without. `init` means the clips that the bundle of
+    `init` brings along, if it does."""
     fraction: float = 0.3
     """Share of replay items among all items of a batch."""
 
@@ -75,7 +80,7 @@ class DataConfig:
     with_audio: bool = True
     """Whether batches hold waveforms; without, loading is faster."""
     train_items: int = 0
-    """Train on the first so many utterances only, without replay; 0 takes all."""
+    """Train on the first so many utterances of the voice only; 0 takes all."""
     validation_items: int = 0
     """Most validation utterances, taken evenly from all; 0 takes all."""
     workers: int = 2
@@ -88,10 +93,9 @@ class DataConfig:
     """Random changes of training examples."""
 
     def __post_init__(self) -> None:
-        least_items = 2 if self.replay.manifest else 1
         limits = {
             "max_frames": 1,
-            "max_items": least_items,
+            "max_items": 2 if self.replay.manifest else 1,
             "train_items": 0,
             "validation_items": 0,
             "workers": 0,
@@ -99,8 +103,6 @@ class DataConfig:
         for name, least in limits.items():
             if getattr(self, name) < least:
                 raise ValueError(f"data.{name} is {getattr(self, name)}; {least} is the least")
-        if self.train_items and self.replay.manifest:
-            raise ValueError("data.train_items does not go with data.replay.manifest: unset one")
         if self.seed < 0:
             raise ValueError(f"data.seed is {self.seed}; give 0 or a positive number")
         if not 0 <= self.length_jitter <= 1:
@@ -166,6 +168,15 @@ def leave_signals_to_the_trainer(worker: int) -> None:
     """
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
+
+
+@atexit.register
+def _kill_workers() -> None:
+    """End workers that outlive their loader: Python's own SIGTERM to them would be waited on for
+    ever. (Registered after `multiprocessing` did, hence run before it.)"""
+    for child in multiprocessing.active_children():
+        if child.daemon:
+            child.kill()
 
 
 class ValidationBatches(Dataset[Batch]):
@@ -315,10 +326,8 @@ class VoiceDataModule(LightningDataModule):
         self._validation = DataLoader(
             ValidationBatches(dataset, [items[b].tolist() for b in batches], self.audio_config),
             batch_size=None,
-            # One is enough, and it stays alive between validations.
-            num_workers=min(self.config.workers, 1),
-            persistent_workers=self.config.workers > 0,
-            worker_init_fn=leave_signals_to_the_trainer,
+            # A loader draws a seed for workers that it does not even have: not from training's.
+            generator=torch.Generator(),
             pin_memory=self._on_cuda(),
         )
         return self._validation
@@ -368,15 +377,18 @@ class VoiceDataModule(LightningDataModule):
                 "again"
             )
         limits = (config.max_frames, config.max_items, config.seed, config.length_jitter)
+        taken = own[: config.train_items or len(own)]
         if not config.replay.manifest:
-            return BatchOrder(own[: config.train_items or len(own)], *limits)
+            return BatchOrder(taken, *limits)
         replay = lengths[dataset.items_of(1)]
         if not len(replay):
             raise InputError(
                 f"{config.replay.manifest}: no usable utterance has the split 'train'; choose "
                 "another data.replay.manifest, or none"
             )
-        return ReplayOrder(own, replay, config.replay.fraction, *limits)
+        return ReplayOrder(
+            taken, replay, config.replay.fraction, *limits, first_replay=len(own)
+        )
 
     def _on_cuda(self) -> bool:
         return self.trainer is not None and self.trainer.strategy.root_device.type == "cuda"

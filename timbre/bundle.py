@@ -29,6 +29,8 @@ FORMAT = 1
 BASE = Path(__file__).resolve().parent.parent / "checkpoints" / "base-24khz"
 MODEL, TOKENIZER, CONFIG = "model.safetensors", "tokenizer.safetensors", "config.json"
 LEXICON = "lexicon.tsv"
+REPLAY = "replay/manifest.jsonl"
+"""Clips of what a base learned, which a fine-tune mixes in so that it forgets nothing."""
 _SPEAKERS = "speaker_embeddings"
 _TOKENIZING = ("tokenizer.", "alignment_prior")
 

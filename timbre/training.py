@@ -16,10 +16,11 @@ import lightning
 import torch
 from omegaconf import DictConfig, OmegaConf
 
-from data.datamodule import VoiceDataModule
+from data.datamodule import REPLAY_OF_INIT, VoiceDataModule
 from data.errors import InputError
 from data.manifest import Utterance, read_manifest
 from timbre.bundle import (
+    REPLAY,
     Bundle,
     find_bundle,
     load_bundle,
@@ -113,11 +114,25 @@ def open_run(composed: DictConfig, overrides: list[str]) -> tuple[RunConfig, Run
         )
         config = parse(RunConfig, composed)
     else:
-        config = parse(RunConfig, composed)
+        config = with_replay(parse(RunConfig, composed))
         check_inputs(config)
         run = RunDir.create(config.run.dir, config.data.name)
     run.save_config(OmegaConf.create(asdict(config)), composed, overrides)
     return config, run
+
+
+def with_replay(config: RunConfig) -> RunConfig:
+    """The configuration with the replay set that `data.replay.manifest=init` means.
+
+    A bundle need not have one: `init=none` and voices that were fine-tuned train without.
+    """
+    replay = config.data.replay
+    if replay.manifest != REPLAY_OF_INIT:
+        return config
+    manifest = None if config.init == "none" else find_bundle(config.init) / REPLAY
+    known = manifest is not None and manifest.is_file()
+    replay = replace(replay, manifest=str(manifest) if known else "")
+    return replace(config, data=replace(config.data, replay=replay))
 
 
 def needs_tokens(config: RunConfig) -> bool:

@@ -16,10 +16,11 @@ from data.corpus.human import SOURCES
 from data.corpus.journal import Journal
 from data.corpus.plan import PlannedClip, Planner, select
 from data.corpus.rates import misfits
+from data.corpus.replay import write_replay
 from data.corpus.teachers import TEACHERS, Teacher, load_teacher
 from data.corpus.texts import PACKAGE, read_examples
 from data.errors import InputError
-from data.manifest import Utterance, write_manifest
+from data.manifest import Utterance, read_manifest, write_manifest
 
 _LIST_EVERY = 200
 """The manifest is refreshed after so many clips, so that training can begin on what is there."""
@@ -59,7 +60,10 @@ def main(config: CorpusConfig, root: Path | None = None) -> CorpusReport:
     guard = EvaluationGuard(read_sentences(config.held_out_texts, root or Path.cwd()))
     with ExitStack() as stack:
         clips = _plan(config, guard, target / "packages", stack)
-        return make(clips, config, guard)
+        report = make(clips, config, guard)
+    if config.replay.target:
+        write_replay(read_manifest(target / "manifest.jsonl"), config.replay, config.condition)
+    return report
 
 
 def make(

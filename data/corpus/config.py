@@ -117,6 +117,28 @@ class ConditionConfig:
 
 
 @dataclass(frozen=True)
+class ReplaySetConfig:
+    """The clips that go with a base, for fine-tunes to mix in."""
+
+    target: str = ""
+    """Folder that receives them; empty writes none."""
+    clips: int = 4
+    """Of each voice."""
+    min_seconds: float = 2.5
+    """Shortest clip."""
+    max_seconds: float = 7.0
+    """Longest clip."""
+    licences: list[str] = field(
+        default_factory=lambda: ["Apache-2.0", "CC0-1.0", "MIT-Festival", "CC-BY-3.0"]
+    )
+    """Only clips that may be given on under the terms of the project's own licence."""
+
+    def __post_init__(self) -> None:
+        if self.clips < 1 or not 0 < self.min_seconds < self.max_seconds:
+            raise ValueError("replay.clips must be at least 1, min_seconds below max_seconds")
+
+
+@dataclass(frozen=True)
 class CorpusConfig:
     """The whole recipe."""
 
@@ -139,6 +161,8 @@ class CorpusConfig:
     deviations than this are dropped: the text does not match."""
     rate_tolerance: float = 1.3
     """A length within this factor of the expected one is never an outlier."""
+    replay: ReplaySetConfig = field(default_factory=ReplaySetConfig)
+    """A small part of the corpus for a base to bring along."""
     validation_every: int = 33
     """One clip in so many of each speaker is kept for validation."""
     development_voices: list[str] = field(default_factory=list)

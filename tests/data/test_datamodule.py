@@ -1,5 +1,7 @@
 """The data module: exact resume, workers, processes, validation, and what users get wrong."""
 
+import subprocess
+import sys
 from dataclasses import fields, replace
 from itertools import islice
 
@@ -97,6 +99,33 @@ def test_two_processes_share_each_batch(module_of):
             assert torch.equal(part.reference[place, :, :size], one.reference[row, :, :size])
 
 
+@pytest.mark.parametrize("workers", [0, 1])
+def test_validation_draws_nothing_from_the_trainings_randomness(module_of, workers):
+    loader = module_of(workers=workers).val_dataloader()
+    torch.manual_seed(0)
+    state = torch.get_rng_state()
+    list(loader)
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_a_crash_with_living_workers_ends_the_program(tmp_path):
+    """Workers ignore SIGTERM, and Python waits at its end for those that it sent one."""
+    script = tmp_path / "crash.py"
+    script.write_text(
+        "from torch.utils.data import DataLoader\n"
+        "from data.datamodule import leave_signals_to_the_trainer\n"
+        "loader = DataLoader(range(99), num_workers=1, worker_init_fn=leave_signals_to_the_trainer)\n"
+        "batches = iter(loader)\n"
+        "next(batches)\n"
+        "raise ValueError('the crash')\n"
+    )
+    ended = subprocess.run(
+        [sys.executable, str(script)], capture_output=True, text=True, timeout=100, check=False
+    )
+    assert ended.returncode == 1
+    assert "the crash" in ended.stderr
+
+
 def test_an_epoch_holds_every_training_item(module_of):
     module = module_of()
     batches = first(module, module._order.batches_per_epoch)
@@ -135,8 +164,14 @@ def test_replay_is_mixed_in(module_of, make_voice):
 def test_training_can_be_limited_to_a_few_items(module_of):
     module = module_of(train_items=2)
     assert {id_ for batch in first(module, 5) for id_ in batch.ids} == {"ann-0", "ann-1"}
-    with pytest.raises(ValueError, match=r"data\.train_items"):
-        DataConfig(manifest="m", train_items=2, replay=ReplayConfig("old"))
+
+
+def test_replay_goes_on_beside_a_few_items(module_of, make_voice):
+    old = make_voice("old", {"cat": 9})
+    module = module_of(train_items=2, replay=ReplayConfig(str(old), fraction=0.5))
+    ids = {id_ for batch in first(module, 20) for id_ in batch.ids}
+    assert {id_ for id_ in ids if not id_.startswith("cat")} == {"ann-0", "ann-1"}
+    assert ids > {"ann-0", "ann-1"}
 
 
 def test_recordings_of_a_speaker(module_of):
