@@ -172,8 +172,11 @@ def leave_signals_to_the_trainer(worker: int) -> None:
 
 @atexit.register
 def _kill_workers() -> None:
-    """End workers that outlive their loader: Python's own SIGTERM to them would be waited on for
-    ever. (Registered after `multiprocessing` did, hence run before it.)"""
+    """End workers that outlive their loader.
+
+    Python would send them SIGTERM, which they ignore, and wait for ever. (Registered after
+    `multiprocessing`'s own function, hence run before it.)
+    """
     for child in multiprocessing.active_children():
         if child.daemon:
             child.kill()
@@ -386,9 +389,7 @@ class VoiceDataModule(LightningDataModule):
                 f"{config.replay.manifest}: no usable utterance has the split 'train'; choose "
                 "another data.replay.manifest, or none"
             )
-        return ReplayOrder(
-            taken, replay, config.replay.fraction, *limits, first_replay=len(own)
-        )
+        return ReplayOrder(taken, replay, config.replay.fraction, *limits, first_replay=len(own))
 
     def _on_cuda(self) -> bool:
         return self.trainer is not None and self.trainer.strategy.root_device.type == "cuda"

@@ -47,6 +47,9 @@ class TrainConfig:
     """With an untrained tokenizer (init=none): updates it gets first, on the same voice."""
     average_decay: float | None = None
     """Decay of the moving average of the weights that is saved and judged; None: no average."""
+    start_share: float = 0.0
+    """Share of the weights that the run began with in those that are judged and saved: 0 takes the
+    trained ones as they are, 0.3 goes almost a third of the way back (see `timbre.blending`)."""
     accumulate: int = 1
     """Parts that a batch is computed in, for memory: gradients add up, so batch, schedules and
     annealing stay what they are. 0 finds the fewest that fit the largest batch before the run
@@ -61,6 +64,10 @@ class TrainConfig:
     def __post_init__(self) -> None:
         if self.updates < 1 or self.log_updates < 1 or self.save_updates < 1:
             raise ValueError("train.updates, log_updates and save_updates must be at least 1")
+        if not 0 <= self.start_share < 1:
+            raise ValueError(
+                f"train.start_share is {self.start_share}; give a share from 0 to below 1"
+            )
         if self.accumulate < 0:
             raise ValueError(
                 f"train.accumulate is {self.accumulate}; give 1 or more, or 0 to find it"

@@ -19,6 +19,7 @@ from omegaconf import DictConfig, OmegaConf
 from data.datamodule import REPLAY_OF_INIT, VoiceDataModule
 from data.errors import InputError
 from data.manifest import Utterance, read_manifest
+from timbre.blending import Blend
 from timbre.bundle import (
     REPLAY,
     Bundle,
@@ -82,11 +83,11 @@ def train(composed: DictConfig, overrides: list[str]) -> int:
     _LOG.info("run %s on %s", run.folder, placement.reason)
     lightning.seed_everything(config.train.seed, verbose=False)
     networks = Networks(config.model, config.audio)
-    signal = None
-    if not resumes:
+    if not resumes or config.train.start_share:
         take_initial_weights(networks, config)
-        if needs_tokens(config) and not networks.can_tokenize:
-            signal = train_tokenizer(config, placement, networks, run.stage(TOKENIZER_STAGE))
+    signal = None
+    if not resumes and needs_tokens(config) and not networks.can_tokenize:
+        signal = train_tokenizer(config, placement, networks, run.stage(TOKENIZER_STAGE))
     if signal is None:
         signal = fit(config, placement, networks, run, resumes)
     return 0 if signal is None else _leave(signal, run)
@@ -206,7 +207,12 @@ def train_tokenizer(
     stage = replace(
         config,
         train=replace(
-            config.train, modules=["tokenizer"], updates=updates, minutes=None, average_decay=None
+            config.train,
+            modules=["tokenizer"],
+            updates=updates,
+            minutes=None,
+            average_decay=None,
+            start_share=0.0,
         ),
         schedule=replace(config.schedule, updates=updates),
         data=replace(config.data, with_audio=False),
@@ -221,9 +227,17 @@ def fit(
 ) -> int | None:
     """Trains `networks` in place and leaves the run's files.
 
+    Args:
+        config: The run.
+        placement: Device and precision.
+        networks: As the run starts, or started, with them.
+        run: Where the files go.
+        resume: Go on from the run's last checkpoint.
+
     Returns:
         The signal that ended the run early, or None.
     """
+    blend = Blend(networks, config.train.start_share, config.train.modules)
     checkpoint = AtomicCheckpointIO().load_checkpoint(run.last_checkpoint) if resume else None
     if checkpoint is not None:
         restore_networks(networks, checkpoint)
@@ -240,7 +254,8 @@ def fit(
     saver = Saver(run.checkpoints, config.train.save_updates)
     scalars = ScalarLogger(MetricsFile(run.metrics, module.update), config.train.log_updates)
     doctor = DoctorCallback(scalars, run.doctor_log)
-    validation = Validation(data, open_listener(config, data, run.samples), scalars, saver, run)
+    listener = open_listener(config, data, run.samples)
+    validation = Validation(data, listener, scalars, saver, run, blend)
     average = BestAverage(run.checkpoints, validation, saver, control)
     if checkpoint is not None:
         for callback in (scalars, doctor, average):
@@ -263,14 +278,16 @@ def fit(
         trainer = _trainer(config, placement, run, callbacks, is_finished=module.is_finished)
         trainer.fit(module, datamodule=data)
     if trainer.is_global_zero:
-        finish(config, module, data, run)
+        finish(config, module, data, run, blend)
     # Measured by the main process; the tokens of all processes follow from it.
     prior = trainer.strategy.broadcast(networks.alignment_prior.cpu())
     networks.alignment_prior.copy_(prior)
     return control.received
 
 
-def finish(config: RunConfig, module: VoiceCloner, data: VoiceDataModule, run: RunDir) -> None:
+def finish(
+    config: RunConfig, module: VoiceCloner, data: VoiceDataModule, run: RunDir, blend: Blend
+) -> None:
     """Writes the voice bundle, the curves and the report.
 
     A voice that was listened to is that of the best checkpoint, which may be the un-tuned one.
@@ -281,6 +298,7 @@ def finish(config: RunConfig, module: VoiceCloner, data: VoiceDataModule, run: R
         prefix = "networks." if module.average is None else "average.module."
         best = AtomicCheckpointIO().load_checkpoint(run.best_checkpoint)
         restore_networks(networks, best, prefix)
+    blend.apply(networks)
     if "tokenizer" in config.train.modules:
         measure_prior(networks, data)
         module.networks.alignment_prior.copy_(networks.alignment_prior)

@@ -8,11 +8,19 @@ import pytest
 import soundfile
 from omegaconf import OmegaConf
 
+from data import audio
 from data.corpus.build import make
-from data.corpus.config import ConditionConfig, CorpusConfig, TeacherConfig, TextConfig
+from data.corpus.config import (
+    ConditionConfig,
+    CorpusConfig,
+    ReplaySetConfig,
+    TeacherConfig,
+    TextConfig,
+)
 from data.corpus.guard import EvaluationGuard, read_sentences
 from data.corpus.human import HumanSource, Recording
 from data.corpus.plan import Planner
+from data.corpus.replay import write_replay
 from data.corpus.voices import pseudo_voices
 from data.errors import InputError
 from data.manifest import read_manifest
@@ -90,10 +98,10 @@ def test_build_writes_a_valid_manifest_of_conditioned_audio(config):
     assert report.speakers["fake"] == 4
     assert report.hours["fake"] == pytest.approx(sum(r.seconds for r in rows) / 3600, abs=1e-3)
     for row in rows:
-        audio, rate = soundfile.read(row.audio)
+        samples, rate = soundfile.read(row.audio)
         assert rate == config.condition.sample_rate_hz
-        assert len(audio) / rate == pytest.approx(row.seconds, abs=1e-3)
-        assert np.abs(audio).max() <= config.condition.peak + 1e-3
+        assert len(samples) / rate == pytest.approx(row.seconds, abs=1e-3)
+        assert np.abs(samples).max() <= config.condition.peak + 1e-3
         assert (row.source, row.licence, row.language) == ("fake", "CC0-1.0", "en")
     assert json.loads((Path(config.target) / "report.json").read_text())["clips"] == report.clips
 
@@ -261,3 +269,26 @@ def test_the_shipped_recipe_is_valid_and_refuses_the_demo_voices_sentences():
 
     guard = EvaluationGuard(read_sentences(base.held_out_texts, root))
     assert all(guard.refuses_text(row.text) for row in read_manifest(root / MYVOICE))
+
+
+def test_a_replay_set_is_a_few_free_training_clips_of_each_voice(config, tmp_path):
+    make(planned(config), config, EvaluationGuard())
+    rows = read_manifest(Path(config.target) / "manifest.jsonl")
+    wanted = ReplaySetConfig(str(tmp_path / "replay"), clips=3, min_seconds=1.0, max_seconds=9.0)
+    written = write_replay(rows, wanted, config.condition)
+    assert write_replay(rows, wanted, config.condition) == written
+
+    read = read_manifest(tmp_path / "replay" / "manifest.jsonl")
+    voices = [row.speaker for row in read]
+    assert {name: voices.count(name) for name in voices} == {f"fake-anna-0{n}": 3 for n in range(3)}
+    assert all(row.split == "train" for row in read)
+    by_id = {row.id: row for row in rows}
+    for row in read:
+        original = audio.read(by_id[row.id].audio, 24_000)
+        copied = audio.read(row.audio, 24_000)
+        assert len(copied) == len(original)
+        assert np.corrcoef(copied, original)[0, 1] > 0.95
+        assert row.audio.stat().st_size < by_id[row.id].audio.stat().st_size / 2
+
+    with pytest.raises(InputError, match=r"replay\.licences"):
+        write_replay(rows, replace(wanted, licences=["none"]), config.condition)

@@ -113,8 +113,8 @@ def test_a_crash_with_living_workers_ends_the_program(tmp_path):
     script = tmp_path / "crash.py"
     script.write_text(
         "from torch.utils.data import DataLoader\n"
-        "from data.datamodule import leave_signals_to_the_trainer\n"
-        "loader = DataLoader(range(99), num_workers=1, worker_init_fn=leave_signals_to_the_trainer)\n"
+        "from data.datamodule import leave_signals_to_the_trainer as leave\n"
+        "loader = DataLoader(range(99), num_workers=1, worker_init_fn=leave)\n"
         "batches = iter(loader)\n"
         "next(batches)\n"
         "raise ValueError('the crash')\n"

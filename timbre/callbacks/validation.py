@@ -13,6 +13,7 @@ import torch
 
 from data.batch import Batch
 from data.datamodule import VoiceDataModule
+from timbre.blending import Blend
 from timbre.callbacks.logging import ScalarLogger
 from timbre.callbacks.saver import Saver
 from timbre.listening import Listener
@@ -41,6 +42,7 @@ class Validation(lightning.Callback):
         scalars: Takes the values.
         saver: Saves the best.
         run: Where pictures, audio samples and the frozen judges go.
+        blend: What is judged is the networks' weights mixed with the first ones.
     """
 
     def __init__(
@@ -50,12 +52,14 @@ class Validation(lightning.Callback):
         scalars: ScalarLogger,
         saver: Saver,
         run: RunDir,
+        blend: Blend,
     ) -> None:
         self.data = data
         self.listener = listener
         self.scalars = scalars
         self.saver = saver
         self.run = run
+        self.blend = blend
         self.scores: dict[int, float] = {}
         """Score of every update that was measured since the run began or went on."""
         self._measured_at = -1
@@ -112,7 +116,8 @@ class Validation(lightning.Callback):
         """
         was_training = module.training
         module.eval()
-        with torch.random.fork_rng(), torch.inference_mode():
+        blended = self.blend.applied(module.judged_networks)
+        with blended, torch.random.fork_rng(), torch.inference_mode():
             torch.manual_seed(_SEED)
             values = self._terms(trainer, module)
             if draw and "rec" in module.active:

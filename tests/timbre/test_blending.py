@@ -1,0 +1,85 @@
+"""What keeps a fine-tune from forgetting: a share of the first weights, and replay."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+
+from data.errors import InputError
+from timbre.blending import Blend
+from timbre.bundle import Bundle, load_bundle
+from timbre.callbacks.saver import AtomicCheckpointIO
+from timbre.rundir import RunDir
+from timbre.training import with_replay
+
+
+def moved(bundle: Bundle) -> Bundle:
+    """The bundle with one added to every weight."""
+    with torch.no_grad():
+        for parameter in bundle.networks.parameters():
+            parameter.add_(1)
+    return bundle
+
+
+def weights(bundle: Bundle) -> dict[str, torch.Tensor]:
+    return {name: tensor.clone() for name, tensor in bundle.networks.named_parameters()}
+
+
+def test_trained_modules_go_their_share_back_and_the_others_stay(base: Bundle) -> None:
+    start = weights(base)
+    blend = Blend(base.networks, 0.25, ["gpt", "sovits"])
+    blend.apply(moved(base).networks)
+    for name, tensor in weights(base).items():
+        step = 0.75 if name.startswith(("gpt.", "sovits.")) else 1
+        torch.testing.assert_close(tensor, start[name] + step)
+
+
+def test_the_context_leaves_the_weights_as_they_were_whatever_happens(base: Bundle) -> None:
+    blend = Blend(base.networks, 0.25, ["gpt"])
+    trained = weights(moved(base))
+
+    def judge_in_vain() -> None:
+        with blend.applied(base.networks):
+            assert not torch.equal(weights(base)["gpt.head.bias"], trained["gpt.head.bias"])
+            raise RuntimeError("the judge fell off the chair")
+
+    with pytest.raises(RuntimeError, match="judge"):
+        judge_in_vain()
+    for name, tensor in weights(base).items():
+        assert torch.equal(tensor, trained[name])
+
+
+def test_a_run_saves_the_mixture_and_goes_on_with_its_own(
+    train_here, resume_in, signal_at, base_run: RunDir
+) -> None:
+    """The voice is the mixture of start and end, also where a stop lay between."""
+    signal_at(1, "gpt")
+    code, run = train_here("train.updates=2", "train.start_share=0.5", "train.modules=[gpt]")
+    assert code == 130
+    code, run = resume_in(run.folder)
+    assert code == 0
+    start = load_bundle(base_run.voice).networks.state_dict()["gpt.head.bias"]
+    state = AtomicCheckpointIO().load_checkpoint(run.last_checkpoint)["state_dict"]
+    end = state["networks.gpt.head.bias"]
+    voice = load_bundle(run.voice).networks.state_dict()["gpt.head.bias"]
+    assert not torch.equal(start, end)
+    torch.testing.assert_close(voice, ((start + end) / 2).half().float(), rtol=0, atol=1e-6)
+
+
+def test_the_replay_of_a_bundle_is_found(
+    tmp_path: Path, configured, voice, base_run: RunDir
+) -> None:
+    wanted = [*voice, "data.replay.manifest=init"]
+    assert with_replay(configured(*wanted, "init=none")).data.replay.manifest == ""
+    rich = shutil.copytree(base_run.voice, tmp_path / "rich")
+    bare = with_replay(configured(*wanted, f"init={rich}"))
+    assert bare.data.replay.manifest == ""
+    (rich / "replay").mkdir()
+    (rich / "replay" / "manifest.jsonl").touch()
+    found = with_replay(configured(*wanted, f"init={rich}"))
+    assert Path(found.data.replay.manifest) == rich / "replay" / "manifest.jsonl"
+    with pytest.raises(InputError, match="no bundle"):
+        with_replay(configured(*wanted, f"init={tmp_path / 'nothing'}"))
