@@ -89,6 +89,17 @@ def test_equal_seeds_say_the_same(configured: Callable[..., EvaluationConfig]) -
     assert first.text == "Oh no."
 
 
+def test_sentences_may_be_said_again_with_other_seeds(
+    configured: Callable[..., EvaluationConfig],
+) -> None:
+    once = next(Evaluation(configured()).rows()).clips
+    twice = next(Evaluation(configured("repeats=2")).rows()).clips
+    assert [clip.text for clip in twice] == [clip.text for clip in once] * 2
+    assert len({clip.name for clip in twice}) == len(twice)
+    assert np.array_equal(once[1].audio, twice[1].audio)
+    assert not np.array_equal(twice[1].audio, twice[1 + len(once)].audio)
+
+
 def test_what_is_missing_says_how_to_get_it(configured: Callable[..., EvaluationConfig]) -> None:
     absent = Evaluation(configured()).absent
     assert "reference=" in absent["similarity"]
