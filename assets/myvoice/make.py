@@ -1,6 +1,6 @@
 """Re-creates the bundled voice from the Debian packages that it comes from.
 
-    python assets/myvoice/make.py [--output assets/myvoice] [--cache FOLDER]
+    python assets/myvoice/make.py [--output assets/myvoice] [--cache FOLDER] [--seconds N]
 
 Fetches Allison Smith's prompts for Asterisk (CC BY-SA 3.0) with `apt-get download`, installs
 nothing, and writes `manifest.jsonl` with its clips and `heldout/` with `heldout.jsonl`. Needs a
@@ -13,6 +13,10 @@ Debian or Ubuntu with package lists (`apt-get update`) and ffmpeg. The choice is
    No sentence is in two clips, and no held-out clip shares 4 words in a row with the 25: what
    evaluation asks for has never been trained on.
 3. The 4 of the 25 whose loss costs the training split the fewest bigrams are for validation.
+
+With `--seconds N` the training split goes on to N seconds with prompts that share nothing with the
+held-out and the validation clips: more of the same voice, for `scripts/data_curve.py`. Give such a
+voice another `--output`; it comes without held-out clips, which are the bundled ones.
 """
 
 import argparse
@@ -124,17 +128,26 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--output", type=Path, default=Path(__file__).parent)
     parser.add_argument("--cache", type=Path, default=Path("voices/cache/debian"))
+    parser.add_argument("--seconds", type=float, default=0.0)
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     with unpacked(PACKAGES, arguments.cache) as root:
         prompts = read_prompts(root)
+        arguments.output.mkdir(parents=True, exist_ok=True)
         (arguments.output / "LICENSE").write_text(read_licence(root), encoding="utf-8")
     voice = choose(prompts, VOICE_CLIPS)
     trained = frozenset().union(*(prompt.sentences | prompt.word_runs for prompt in voice))
     unheard = [p for p in prompts if not (p.sentences | p.word_runs) & trained]
     heldout = choose(unheard, HELDOUT_CLIPS)
     validation = least_missed(voice, VALIDATION_CLIPS)
-    write(arguments.output / "manifest.jsonl", "clips", voice, validation)
+    manifest = arguments.output / "manifest.jsonl"
+    if arguments.seconds:
+        kept_out = [*heldout, *(prompt for prompt in voice if prompt.id in validation)]
+        more = unlike(kept_out, [prompt for prompt in prompts if prompt not in voice])
+        trained_on = sum(prompt.seconds for prompt in voice if prompt.id not in validation)
+        write(manifest, "clips", voice + until(more, arguments.seconds - trained_on), validation)
+        return
+    write(manifest, "clips", voice, validation)
     # All held-out clips are "validation": nothing may train on them, even by mistake.
     write(arguments.output / "heldout.jsonl", "heldout", heldout, [p.id for p in heldout])
 
@@ -202,6 +215,18 @@ def choose(prompts: list[Prompt], count: int) -> list[Prompt]:
         covered |= best.bigrams
         used |= best.sentences
     return sorted(chosen, key=lambda prompt: prompt.id)
+
+
+def unlike(kept_out: list[Prompt], prompts: list[Prompt]) -> list[Prompt]:
+    """Return the prompts that share no sentence and no run of words with those kept out."""
+    heard = frozenset().union(*(prompt.sentences | prompt.word_runs for prompt in kept_out))
+    return [prompt for prompt in prompts if not (prompt.sentences | prompt.word_runs) & heard]
+
+
+def until(prompts: list[Prompt], seconds: float) -> list[Prompt]:
+    """Return the first prompts that last so long together."""
+    ends = np.cumsum([prompt.seconds for prompt in prompts])
+    return prompts[: int(np.searchsorted(ends, seconds)) + 1] if seconds > 0 else []
 
 
 def least_missed(voice: list[Prompt], count: int) -> list[str]:
