@@ -108,7 +108,6 @@ class ReplayOrder:
         max_items: as in `BatchOrder`, of the whole batch; at least 2.
         seed: another seed, another order.
         jitter: as in `BatchOrder`.
-        first_replay: index of the first replay item; None: that after the last primary item.
 
     Raises:
         ValueError: a set is empty, or a limit or the fraction is impossible.
@@ -123,7 +122,6 @@ class ReplayOrder:
         max_items: int,
         seed: int,
         jitter: float = 0.05,
-        first_replay: int | None = None,
     ) -> None:
         if not 0 < fraction < 1 or len(replay) == 0 or max_items < 2:
             raise ValueError(
@@ -139,7 +137,7 @@ class ReplayOrder:
         self._sorted = np.argsort(lengths, kind="stable")
         self._sorted_lengths = lengths[self._sorted]
         self._ratio = fraction / own
-        self._first_replay = len(primary) if first_replay is None else first_replay
+        self._first_replay = len(primary)
         self._seed = seed
 
     @property

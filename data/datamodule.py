@@ -1,11 +1,8 @@
 """The data module: manifests in, endless and exactly resumable batches out."""
 
-import atexit
 import logging
-import multiprocessing
-import signal
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import count
 from pathlib import Path
 
@@ -21,9 +18,11 @@ from data.dataset import ExampleConfig, Source, VoiceDataset
 from data.errors import InputError
 from data.features import FeatureStore
 from data.known_stores import KnownStore
+from data.manifest import read_manifest, training_rows
 from data.manifest_rows import ManifestRows
 from data.mel import AudioConfig
 from data.token_store import Tokenize, TokenStore
+from data.workers import leave_signals_to_the_trainer
 
 _LOG = logging.getLogger(__name__)
 REPLAY_OF_INIT = "init"
@@ -79,8 +78,9 @@ class DataConfig:
     """Shortest and longest reference; a list, since that is what Hydra makes of a tuple."""
     with_audio: bool = True
     """Whether batches hold waveforms; without, loading is faster."""
-    train_items: int = 0
-    """Train on the first so many utterances of the voice only; 0 takes all."""
+    train_seconds: float = 0.0
+    """Train on the first recordings of the voice only, up to so many seconds in all (at least one
+    recording); 0 takes all. References and the voice's embedding are of these as well."""
     validation_items: int = 0
     """Most validation utterances, taken evenly from all; 0 takes all."""
     workers: int = 2
@@ -96,7 +96,7 @@ class DataConfig:
         limits = {
             "max_frames": 1,
             "max_items": 2 if self.replay.manifest else 1,
-            "train_items": 0,
+            "train_seconds": 0,
             "validation_items": 0,
             "workers": 0,
         }
@@ -158,28 +158,6 @@ class EndlessBatches(IterableDataset[Batch]):
         """Return this process's part of the batch of an update."""
         items = shard(self._order.at(update), self._rank, self._world)
         return collate([self._dataset[update, slot, i] for slot, i in items], self._audio_config)
-
-
-def leave_signals_to_the_trainer(worker: int) -> None:
-    """Ignore Ctrl-C and SIGTERM in a loader's worker process.
-
-    A terminal or a job scheduler signals the whole process group; a worker that died of it would
-    end the run with an error before the trainer has saved. Workers end when the trainer does.
-    """
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)
-
-
-@atexit.register
-def _kill_workers() -> None:
-    """End workers that outlive their loader.
-
-    Python would send them SIGTERM, which they ignore, and wait for ever. (Registered after
-    `multiprocessing`'s own function, hence run before it.)
-    """
-    for child in multiprocessing.active_children():
-        if child.daemon:
-            child.kill()
 
 
 class ValidationBatches(Dataset[Batch]):
@@ -260,7 +238,11 @@ class VoiceDataModule(LightningDataModule):
         if self._datasets:
             return
         config = self.config
-        sources = [self._source(config.manifest, config.language, self.lexicon)]
+        own = self._source(config.manifest, config.language, self.lexicon)
+        if config.train_seconds:
+            rows = read_manifest(config.manifest, check_audio=False)
+            own = replace(own, train_rows=len(training_rows(rows, config.train_seconds)))
+        sources = [own]
         if config.replay.manifest:
             sources.append(self._source(config.replay.manifest, language="", lexicon=None))
         self.speakers = sorted({name for s in sources for name in s.features.speakers})
@@ -292,6 +274,11 @@ class VoiceDataModule(LightningDataModule):
             worker_init_fn=leave_signals_to_the_trainer,
             pin_memory=self._on_cuda(),
         )
+
+    @property
+    def own_speakers(self) -> list[str]:
+        """The speakers of the voice: not the replay's, nor those it never trains on. Sorted."""
+        return [self.speakers[number] for number in self._datasets["train"].speakers_of(0)]
 
     @property
     def updates_per_epoch(self) -> int:
@@ -380,16 +367,15 @@ class VoiceDataModule(LightningDataModule):
                 "again"
             )
         limits = (config.max_frames, config.max_items, config.seed, config.length_jitter)
-        taken = own[: config.train_items or len(own)]
         if not config.replay.manifest:
-            return BatchOrder(taken, *limits)
+            return BatchOrder(own, *limits)
         replay = lengths[dataset.items_of(1)]
         if not len(replay):
             raise InputError(
                 f"{config.replay.manifest}: no usable utterance has the split 'train'; choose "
                 "another data.replay.manifest, or none"
             )
-        return ReplayOrder(taken, replay, config.replay.fraction, *limits, first_replay=len(own))
+        return ReplayOrder(own, replay, config.replay.fraction, *limits)
 
     def _on_cuda(self) -> bool:
         return self.trainer is not None and self.trainer.strategy.root_device.type == "cuda"

@@ -28,10 +28,14 @@ class Source:
     """Recordings and phonemes."""
     tokens: TokenStore | None = None
     """Tokens of them; rows without tokens are not used."""
+    train_rows: int | None = None
+    """Only the first so many rows of the split `train` are used, also as references; None: all."""
 
     def rows_of(self, split: str) -> Int64[ndarray, " rows"]:
         """Return the usable rows of a split, in order."""
         rows = self.features.rows_of(split)
+        if split == "train":
+            rows = rows[: self.train_rows]
         return rows if self.tokens is None else np.intersect1d(rows, self.tokens.rows)
 
 
@@ -111,6 +115,11 @@ class VoiceDataset(Dataset[Example]):
     def items_of(self, source: int) -> Int64[ndarray, " source_items"]:
         """Return the items that come from one of the sources."""
         return np.flatnonzero(self._items[:, 0] == source)
+
+    def speakers_of(self, source: int) -> list[int]:
+        """Return the ids of the speakers that one of the sources has items of, sorted."""
+        ids: list[int] = np.unique(self._speakers[self.items_of(source)]).tolist()
+        return ids
 
     def recordings_of(self, speaker: int, limit: int) -> Iterator[torch.Tensor]:
         """Yield mels `[mels, frames]` of the first `limit` training recordings of a speaker."""

@@ -4,8 +4,9 @@ import json
 import math
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from data.errors import InputError
 SPLITS = ("train", "validation")
 MARK = b"\xef\xbb\xbf"
 """What some editors write before UTF-8 text."""
+_ROUNDING_SECONDS = 1e-6  # sums of decimal numbers: 0.1 + 0.2 is within 0.3
 _REQUIRED = ("id", "audio", "text", "speaker", "language", "seconds", "split")
 _OPTIONAL = ("source", "licence")
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -78,6 +80,30 @@ def read_manifest(path: Path | str, *, check_audio: bool = True) -> list[Utteran
     if not utterances:
         raise InputError(f"{path}: the manifest holds no utterances; prepare the voice again")
     return utterances
+
+
+def training_rows(utterances: Iterable[Utterance], most_seconds: float) -> list[Utterance]:
+    """Return the recordings that are trained on, in their order.
+
+    Args:
+        utterances: of a voice, all splits.
+        most_seconds: only the first recordings, up to so many seconds in all; 0 takes all.
+    """
+    rows = [utterance for utterance in utterances if utterance.split == "train"]
+    return rows[: count_within([row.seconds for row in rows], most_seconds)]
+
+
+def count_within(seconds: Sequence[float], most_seconds: float) -> int:
+    """Return how many of the first recordings last `most_seconds` in all, one at the least.
+
+    Args:
+        seconds: length of each recording.
+        most_seconds: they may last so long together; 0 takes all.
+    """
+    if not most_seconds:
+        return len(seconds)
+    fitting = sum(total <= most_seconds + _ROUNDING_SECONDS for total in accumulate(seconds))
+    return min(len(seconds), max(1, fitting))
 
 
 def write_manifest(path: Path | str, utterances: Iterable[Utterance]) -> None:

@@ -148,7 +148,7 @@ class Listener:
     def _held_out(self) -> tuple[list[Utterance], list[Utterance]]:
         """The rows whose texts are spoken, and those that their speakers are compared with."""
         rows = read_manifest(self.config.data.manifest, check_audio=False)
-        known = {row.speaker for row in rows if row.split == "train"}
+        known = set(self.data.own_speakers)
         rows = [row for row in rows if row.split == "validation" and row.speaker in known]
         short = [row for row in rows if row.seconds <= _LONGEST_SECONDS] or rows
         spoken = evenly(short, self.config.validation.clips)

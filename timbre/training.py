@@ -18,7 +18,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from data.datamodule import REPLAY_OF_INIT, VoiceDataModule
 from data.errors import InputError
-from data.manifest import Utterance, read_manifest
+from data.manifest import Utterance, read_manifest, training_rows
 from timbre.blending import Blend
 from timbre.bundle import (
     REPLAY,
@@ -302,7 +302,7 @@ def finish(
     if "tokenizer" in config.train.modules:
         measure_prior(networks, data)
         module.networks.alignment_prior.copy_(networks.alignment_prior)
-    speakers = own_speakers(config)
+    speakers = data.own_speakers
     embeddings = [mean_embedding(networks, data.recordings_of(speaker)) for speaker in speakers]
     bundle = Bundle(
         networks=networks,
@@ -357,17 +357,11 @@ def datamodule(config: RunConfig, networks: Networks) -> VoiceDataModule:
     return VoiceDataModule(data, config.audio, cache, tokenizing, tokenizing.fingerprint)
 
 
-def own_speakers(config: RunConfig) -> list[str]:
-    """The speakers that the voice consists of: not the replay's, nor those it never trains on."""
-    rows = read_manifest(config.data.manifest, check_audio=False)
-    return sorted({row.speaker for row in rows if row.split == "train"})
-
-
 def rows_trained_on(config: RunConfig) -> list[Utterance]:
     """The voice's recordings: those that are trained on, and those that are held out."""
     rows = read_manifest(config.data.manifest, check_audio=False)
-    train = [row for row in rows if row.split == "train"]
-    return train[: config.data.train_items or None] + [r for r in rows if r.split != "train"]
+    train = training_rows(rows, config.data.train_seconds)
+    return train + [row for row in rows if row.split != "train"]
 
 
 def restore_networks(

@@ -1,5 +1,6 @@
 """The data module: exact resume, workers, processes, validation, and what users get wrong."""
 
+import math
 import subprocess
 import sys
 from dataclasses import fields, replace
@@ -113,7 +114,7 @@ def test_a_crash_with_living_workers_ends_the_program(tmp_path):
     script = tmp_path / "crash.py"
     script.write_text(
         "from torch.utils.data import DataLoader\n"
-        "from data.datamodule import leave_signals_to_the_trainer as leave\n"
+        "from data.workers import leave_signals_to_the_trainer as leave\n"
         "loader = DataLoader(range(99), num_workers=1, worker_init_fn=leave)\n"
         "batches = iter(loader)\n"
         "next(batches)\n"
@@ -161,14 +162,43 @@ def test_replay_is_mixed_in(module_of, make_voice):
     assert names == {"ann-7", "bob-4"}
 
 
-def test_training_can_be_limited_to_a_few_items(module_of):
-    module = module_of(train_items=2)
-    assert {id_ for batch in first(module, 5) for id_ in batch.ids} == {"ann-0", "ann-1"}
+@pytest.mark.parametrize(
+    ("seconds", "count"),
+    [(0.1, 1), (0.6, 1), (1.75, 1), (1.76, 2), (2.67, 2), (2.68, 3), (100.0, 11), (0.0, 11)],
+)
+def test_training_can_be_limited_to_the_first_seconds(module_of, seconds, count):
+    """Ann's clips come first and last 0.6, 1.16, 0.92 ... seconds."""
+    module = module_of(train_seconds=seconds)
+    ids = {id_ for batch in first(module, 2 * module.updates_per_epoch) for id_ in batch.ids}
+    everything = [f"ann-{n}" for n in range(7)] + [f"bob-{n}" for n in range(4)]
+    assert ids == set(everything[:count])
 
 
-def test_replay_goes_on_beside_a_few_items(module_of, make_voice):
+def test_recordings_beyond_the_limit_are_not_heard_either(module_of):
+    """Neither as a reference nor in the voice's embedding, else 60 s would be more than 60 s."""
+    plain = AugmentConfig(time_masks=0, frequency_masks=0)
+    whole = [9.0, 9.0]
+    module = module_of(train_seconds=1.76, reference_seconds=whole, augment=plain)
+    assert module.own_speakers == ["ann"]
+    assert not list(module.recordings_of("bob"))
+    # As references they are nowhere below the floor, which half precision rounds.
+    kept = [mel.clamp(min=math.log(CONFIG.floor)) for mel in module.recordings_of("ann")]
+    assert len(kept) == 2
+    batches = [*first(module, 9), *module.val_dataloader()]
+    heard = 0
+    for batch in batches:
+        for row, id_ in enumerate(batch.ids):
+            reference = batch.reference[row, :, : batch.reference_lengths[row]]
+            reference = reference.clamp(min=math.log(CONFIG.floor))
+            if id_.startswith("ann"):
+                assert any(torch.equal(reference, mel) for mel in kept), id_
+                heard += 1
+    assert heard > 9
+
+
+def test_replay_goes_on_beside_the_first_seconds(module_of, make_voice):
     old = make_voice("old", {"cat": 9})
-    module = module_of(train_items=2, replay=ReplayConfig(str(old), fraction=0.5))
+    module = module_of(train_seconds=2.0, replay=ReplayConfig(str(old), fraction=0.5))
     ids = {id_ for batch in first(module, 20) for id_ in batch.ids}
     assert {id_ for id_ in ids if not id_.startswith("cat")} == {"ann-0", "ann-1"}
     assert ids > {"ann-0", "ann-1"}
@@ -265,6 +295,7 @@ def test_users_mistakes_are_explained(module_of, make_voice):
     [
         {"max_frames": 0},
         {"max_items": 0},
+        {"train_seconds": -0.5},
         {"workers": -1},
         {"seed": -1},
         {"length_jitter": 2.0},
