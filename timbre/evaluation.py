@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -24,7 +24,7 @@ from data.mel import LogMel
 from data.text.frontend import TextFrontend
 from gpt.sampling import SamplingConfig
 from timbre.bundle import BASE, Bundle, find_bundle, is_bundle, load_bundle, mean_embedding
-from timbre.evaluation_report import Row, table, write_reports
+from timbre.evaluation_report import ABOUT, Row, table, write_reports
 from timbre.judges.clip import Clip
 from timbre.judges.panel import Panel
 from timbre.judges.recognizer import TranscribeConfig
@@ -129,8 +129,8 @@ class Evaluation:
         )
         self.absent |= self.panel.absent
 
-    def rows(self) -> Iterator[Row]:
-        """Each row, judged; its sounds are in the output folder."""
+    def rows(self, names: Collection[str] = tuple(ABOUT)) -> Iterator[Row]:
+        """Each of the named rows, judged; its sounds are in the output folder."""
         makers: dict[str, Callable[[], list[Clip]]] = {
             "voice": lambda: self._spoken(self.voice),
             "human": lambda: self.references,
@@ -140,7 +140,7 @@ class Evaluation:
             "another speaker": self._another_speaker,
         }
         for name, make in makers.items():
-            if not (clips := make()):
+            if name not in names or not (clips := make()):
                 continue
             for clip in clips if clips is not self.references else []:
                 path = self.output / name.replace(" ", "-") / f"{clip.name}.wav"

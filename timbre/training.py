@@ -411,6 +411,7 @@ def _strategy(config: RunConfig) -> str:
 
 def _leave(signal: int, run: RunDir) -> int:
     """Says how to go on, and returns the exit code of an interrupted run."""
-    command = f"python {shlex.quote(sys.argv[0])} resume={shlex.quote(str(run.folder))}"
+    script = str(Path(sys.argv[0]).parent / "train.py")  # data_curve.py trains as well
+    command = f"python {shlex.quote(script)} resume={shlex.quote(str(run.folder))}"
     _LOG.info("stopped and saved; go on with: %s", command)
     return INTERRUPTED if signal == 2 else TERMINATED

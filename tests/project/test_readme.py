@@ -28,6 +28,7 @@ SCHEMAS = {
     "synthesize": ("timbre.synthesis", "SynthesisConfig"),
     "evaluate": ("timbre.evaluation", "EvaluationConfig"),
     "benchmark": ("timbre.benchmark", "BenchmarkConfig"),
+    "data_curve": ("timbre.data_curve", "DataCurveConfig"),
     "doctor": ("timbre.doctor.command", "DoctorCommandConfig"),
 }
 """Where the schema of each command is that a README line may call."""

@@ -22,7 +22,7 @@ from timbre.metrics import read_metrics
 from timbre.training import train
 
 ROOT = Path(__file__).resolve().parents[2]
-COMMANDS = ["train", "synthesize"]
+COMMANDS = ["train", "synthesize", "data_curve"]
 RATIOS = ("feature_matching", "wave_feature_matching", "wave_stft")
 CLOCKS = {"train/updates_per_second", "val/seconds", "val/gallery_seconds"}
 
