@@ -29,7 +29,7 @@ from timbre.module import VoiceCloner
 from timbre.networks import ModelConfig
 from timbre.objective import ObjectiveConfig
 from timbre.optimization import OptimizerConfig
-from timbre.training import quiet_lightning
+from timbre.trainer import quiet_lightning
 
 STAGES = {"tokenizer": ["tokenizer"], "acoustic": ["gpt", "sovits"], "vocoder": ["vocoder"]}
 """Training workloads and the modules that each trains, adversaries included."""

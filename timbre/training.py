@@ -5,9 +5,6 @@ from __future__ import annotations
 import logging
 import shlex
 import sys
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -43,7 +40,7 @@ from timbre.commands import INTERRUPTED, TERMINATED
 from timbre.config import RunConfig, parse
 from timbre.devices import Placement, place
 from timbre.listening import open_listener
-from timbre.loggers import check_loggers, open_loggers
+from timbre.loggers import check_loggers
 from timbre.metrics import MetricsFile, read_metrics
 from timbre.module import VoiceCloner
 from timbre.networks import Networks
@@ -52,14 +49,9 @@ from timbre.report import write_report
 from timbre.rundir import TOKENIZER_STAGE, RunDir
 from timbre.teacher import check_teacher
 from timbre.tokens import Tokenizing, measure_prior
+from timbre.trainer import make_trainer, quiet_lightning
 
 _LOG = logging.getLogger(__name__)
-_LIGHTNING_NOTES = (
-    r"Found \d+ module\(s\) in eval mode",  # those that are not trained
-    "You passed in a `val_dataloader` but have no `validation_step`",  # callbacks/validation.py
-    r"`isinstance\(treespec, LeafSpec\)` is deprecated",
-    "The '.*dataloader' does not have many workers",
-)
 
 
 def train(composed: DictConfig, overrides: list[str]) -> int:
@@ -275,7 +267,7 @@ def fit(
         saver,
     ]
     with quiet_lightning():
-        trainer = _trainer(config, placement, run, callbacks, is_finished=module.is_finished)
+        trainer = make_trainer(config, placement, run, callbacks, is_finished=module.is_finished)
         trainer.fit(module, datamodule=data)
     if trainer.is_global_zero:
         finish(config, module, data, run, blend)
@@ -326,26 +318,6 @@ def finish(
     _LOG.info("voice: %s   report: %s", run.voice, run.report)
 
 
-@contextmanager
-def quiet_lightning() -> Iterator[None]:
-    """Keeps Lightning's notes, which are none of the user's concern, off the terminal.
-
-    Its loggers also print every line twice once the program has a handler of its own.
-    """
-    loggers = [logging.getLogger(f"lightning.{name}") for name in ("pytorch", "fabric")]
-    levels = [each.level for each in loggers]
-    for each in loggers:
-        each.setLevel(logging.WARNING)
-    try:
-        with warnings.catch_warnings():
-            for message in _LIGHTNING_NOTES:
-                warnings.filterwarnings("ignore", message)
-            yield
-    finally:
-        for each, level in zip(loggers, levels, strict=True):
-            each.setLevel(level)
-
-
 def datamodule(config: RunConfig, networks: Networks) -> VoiceDataModule:
     """The data of a run, with tokens where these are trained on."""
     needs_audio = "vocoder" in config.train.modules
@@ -372,41 +344,6 @@ def restore_networks(
     networks.load_state_dict(
         {name.removeprefix(prefix): t for name, t in state.items() if name.startswith(prefix)}
     )
-
-
-def _trainer(
-    config: RunConfig,
-    placement: Placement,
-    run: RunDir,
-    callbacks: list[lightning.Callback],
-    *,
-    is_finished: bool,
-) -> lightning.Trainer:
-    return lightning.Trainer(
-        accelerator=placement.accelerator,
-        precision=placement.precision,  # type: ignore[arg-type]
-        devices=config.trainer.devices,
-        strategy=_strategy(config),
-        # The data has no end, so there is one epoch, which Control ends; none if nothing is left.
-        max_epochs=0 if is_finished else 1,
-        logger=open_loggers(config.logger, run),
-        callbacks=callbacks,
-        plugins=[AtomicCheckpointIO()],
-        default_root_dir=run.folder,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        num_sanity_val_steps=0,
-        limit_val_batches=0,
-        use_distributed_sampler=False,
-    )
-
-
-def _strategy(config: RunConfig) -> str:
-    if config.trainer.strategy == "ddp" or config.trainer.devices > 1:
-        # The discriminators' and the generators' backward each leave the other's parameters out.
-        return "ddp_find_unused_parameters_true"
-    return config.trainer.strategy
 
 
 def _leave(signal: int, run: RunDir) -> int:

@@ -20,7 +20,8 @@ from timbre.module import VoiceCloner
 from timbre.networks import Networks
 from timbre.objective import MODULES
 from timbre.rundir import RunDir
-from timbre.training import datamodule, quiet_lightning, train
+from timbre.trainer import quiet_lightning
+from timbre.training import datamodule, train
 
 Train = Callable[..., tuple[int, RunDir]]
 
