@@ -35,7 +35,7 @@ def write_report(
         f"# Run `{run.folder.name}` on `{config.data.name}`",
         "",
         f"- {last} of {config.train.updates} updates; trained: {', '.join(config.train.modules)};"
-        f" started from `{config.init}`; seed {config.train.seed}",
+        f" started from `{config.init}`{_kept(config)}; seed {config.train.seed}",
         f"- model `{config.model.name}`: {sizes}",
         f"- validation took {seconds_spent(rows):.0f} s",
         "",
@@ -58,6 +58,11 @@ def write_report(
         lines += ["", "## Held-out clips", ""]
         lines += [f"![{picture.stem}](samples/{picture.name})\n" for picture in pictures]
     run.report.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def _kept(config: RunConfig) -> str:
+    share = config.train.start_share
+    return f", of which the voice keeps {share:.0%}" if share else ""
 
 
 def _heard(rows: list[Row], config: RunConfig, best_update: int | None) -> list[str]:

@@ -66,6 +66,7 @@ def test_a_run_saves_the_mixture_and_goes_on_with_its_own(
     end = state["networks.gpt.head.bias"]
     voice = load_bundle(run.voice).networks.state_dict()["gpt.head.bias"]
     assert not torch.equal(start, end)
+    assert "of which the voice keeps 50%" in run.report.read_text("utf-8")
     torch.testing.assert_close(voice, ((start + end) / 2).half().float(), rtol=0, atol=1e-6)
 
 
