@@ -2,7 +2,8 @@
 
 Wortsman et al., Robust fine-tuning of zero-shot models (WiSE-FT), arXiv 2109.01903: weights between
 those before and after a fine-tune keep nearly all of what was learned, and get back most of what
-was forgotten. Here: the voice and the words.
+was forgotten. Here: the voice and the words. The speaker encoder, which knows no words, stays as it
+was trained: mixed as well, it costs similarity (docs/base-model.md).
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ from contextlib import contextmanager
 import torch
 
 from timbre.networks import Networks
+
+_NEVER = "sovits.speaker_encoder."
 
 
 class Blend:
@@ -30,7 +33,10 @@ class Blend:
         self._start = {
             name: tensor.detach().clone()
             for name, tensor in networks.state_dict().items()
-            if share and name.startswith(prefixes) and tensor.is_floating_point()
+            if share
+            and name.startswith(prefixes)
+            and not name.startswith(_NEVER)
+            and tensor.is_floating_point()
         }
 
     @torch.no_grad()
