@@ -42,7 +42,7 @@ def test_upward_and_sideways_imports_are_seen():
     assert not violations("timbre", "import gpt.model, torch")
 
 
-@pytest.mark.parametrize("package", LAYERS.keys() - {"scripts"})
+@pytest.mark.parametrize("package", [name for name in LAYERS if name != "scripts"])
 def test_package_inits_import_nothing(package):
     for path in (ROOT / package).rglob("__init__.py"):
         tree = ast.parse(path.read_text("utf-8"))
