@@ -27,6 +27,7 @@ IMPORTING = {"import_module", "import_optional", "load_package", "find_spec", "i
 NEVER_IMPORTED = {
     "tensorboard": "Lightning's logger writes with it",
     "mlflow-skinny": "Lightning's logger imports it",
+    "pytest-xdist": "make test",
     "ruff": "a command",
     "mypy": "a command",
     "pre-commit": "a command",

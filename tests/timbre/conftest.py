@@ -93,6 +93,7 @@ def from_base(base_run: RunDir, voice: list[str]) -> list[str]:
     return [
         *voice,
         f"init={base_run.voice}",
+        "train.start_share=0",
         "validation.every=1000",
         "validation.samples=0",
         "train.modules=[gpt,sovits,vocoder]",
