@@ -8,7 +8,7 @@ was trained: mixed as well, it costs similarity (docs/base-model.md).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 
 import torch
@@ -25,15 +25,20 @@ class Blend:
         networks: As they are at the start; their trained modules are copied.
         share: Of the start; 0 changes nothing, and copies nothing.
         modules: Those that are trained.
+        known: Names of the tensors that a bundle gave; what starts from nothing has nothing to
+            go back to.
     """
 
-    def __init__(self, networks: Networks, share: float, modules: list[str]) -> None:
+    def __init__(
+        self, networks: Networks, share: float, modules: list[str], known: Collection[str]
+    ) -> None:
         prefixes = tuple(f"{name}." for name in modules)
         self.share = share
         self._start = {
             name: tensor.detach().clone()
             for name, tensor in networks.state_dict().items()
             if share
+            and name in known
             and name.startswith(prefixes)
             and not name.startswith(_NEVER)
             and tensor.is_floating_point()

@@ -167,7 +167,9 @@ def load_weights(networks: Networks, tensors: dict[str, Tensor], symbols: int, w
         raise InputError(f"{where}: the weights do not fit the model ({reason})") from error
 
 
-def take_modules(networks: Networks, bundle: Bundle, names: list[str], audio: AudioConfig) -> None:
+def take_modules(
+    networks: Networks, bundle: Bundle, names: list[str], audio: AudioConfig
+) -> list[str]:
     """Copies the named modules' weights from a bundle; what the bundle lacks stays fresh.
 
     A decoder of another kind thus starts with the trunk that both kinds share.
@@ -177,6 +179,9 @@ def take_modules(networks: Networks, bundle: Bundle, names: list[str], audio: Au
         bundle: Copied from.
         names: Modules (`tokenizer` brings its alignment prior along).
         audio: What the networks hear; must be the bundle's.
+
+    Returns:
+        Names of the tensors that were copied.
 
     Raises:
         InputError: The bundle was made for other audio, or for other sizes.
@@ -207,6 +212,7 @@ def take_modules(networks: Networks, bundle: Bundle, names: list[str], audio: Au
     )
     if fresh:
         _LOG.info("not in bundle %r, so untrained: %s", bundle.name, ", ".join(fresh[:5]))
+    return list(kept)
 
 
 def grow_symbol_table(

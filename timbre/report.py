@@ -62,7 +62,7 @@ def write_report(
 
 def _kept(config: RunConfig) -> str:
     share = config.train.start_share
-    return f", of which the voice keeps {share:.0%}" if share else ""
+    return f", of which the voice keeps {share:.0%}" if share and config.init != "none" else ""
 
 
 def _heard(rows: list[Row], config: RunConfig, best_update: int | None) -> list[str]:

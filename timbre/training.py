@@ -75,13 +75,15 @@ def train(composed: DictConfig, overrides: list[str]) -> int:
     _LOG.info("run %s on %s", run.folder, placement.reason)
     lightning.seed_everything(config.train.seed, verbose=False)
     networks = Networks(config.model, config.audio)
+    known: set[str] = set()
     if not resumes or config.train.start_share:
-        take_initial_weights(networks, config)
+        known = take_initial_weights(networks, config)
+    blend = Blend(networks, config.train.start_share, config.train.modules, known)
     signal = None
     if not resumes and needs_tokens(config) and not networks.can_tokenize:
         signal = train_tokenizer(config, placement, networks, run.stage(TOKENIZER_STAGE))
     if signal is None:
-        signal = fit(config, placement, networks, run, resumes)
+        signal = fit(config, placement, networks, run, resumes, blend)
     return 0 if signal is None else _leave(signal, run)
 
 
@@ -105,7 +107,7 @@ def open_run(composed: DictConfig, overrides: list[str]) -> tuple[RunConfig, Run
                 run.load_config(), OmegaConf.from_dotlist(changes), {"resume": str(run.folder)}
             )
         )
-        config = parse(RunConfig, composed)
+        config = with_replay(parse(RunConfig, composed))
     else:
         config = with_replay(parse(RunConfig, composed))
         check_inputs(config)
@@ -157,14 +159,20 @@ def initial_modules(config: RunConfig) -> dict[str, list[str]]:
     }
 
 
-def take_initial_weights(networks: Networks, config: RunConfig) -> None:
+def take_initial_weights(networks: Networks, config: RunConfig) -> set[str]:
     """Gives fresh networks the weights of the bundles that the run starts from.
+
+    Returns:
+        Names of the tensors that came from a bundle.
 
     Raises:
         InputError: A bundle has another audio geometry or other sizes.
     """
+    known: set[str] = set()
     for source, names in initial_modules(config).items():
-        take_modules(networks, load_bundle(find_bundle(source)), names, config.audio)
+        bundle = load_bundle(find_bundle(source))
+        known.update(take_modules(networks, bundle, names, config.audio))
+    return known
 
 
 def load_teacher(config: RunConfig, networks: Networks) -> Networks | None:
@@ -204,32 +212,37 @@ def train_tokenizer(
             updates=updates,
             minutes=None,
             average_decay=None,
-            start_share=0.0,
         ),
         schedule=replace(config.schedule, updates=updates),
         data=replace(config.data, with_audio=False),
         # What is wrong with the data is said once, by the run that this is a stage of.
         doctor=replace(config.doctor, every=0, act=False),
     )
-    return fit(stage, placement, networks, run, resume=run.last_checkpoint.is_file())
+    blend = Blend(networks, stage.train.start_share, stage.train.modules, known=())
+    return fit(stage, placement, networks, run, run.last_checkpoint.is_file(), blend)
 
 
 def fit(
-    config: RunConfig, placement: Placement, networks: Networks, run: RunDir, resume: bool
+    config: RunConfig,
+    placement: Placement,
+    networks: Networks,
+    run: RunDir,
+    resume: bool,
+    blend: Blend,
 ) -> int | None:
     """Trains `networks` in place and leaves the run's files.
 
     Args:
         config: The run.
         placement: Device and precision.
-        networks: As the run starts, or started, with them.
+        networks: What is trained.
         run: Where the files go.
         resume: Go on from the run's last checkpoint.
+        blend: Of what is judged and saved with what the run starts, or started, from.
 
     Returns:
         The signal that ended the run early, or None.
     """
-    blend = Blend(networks, config.train.start_share, config.train.modules)
     checkpoint = AtomicCheckpointIO().load_checkpoint(run.last_checkpoint) if resume else None
     if checkpoint is not None:
         restore_networks(networks, checkpoint)

@@ -30,7 +30,7 @@ def weights(bundle: Bundle) -> dict[str, torch.Tensor]:
 
 def test_trained_modules_go_their_share_back_and_the_others_stay(base: Bundle) -> None:
     start = weights(base)
-    blend = Blend(base.networks, 0.25, ["gpt", "sovits"])
+    blend = Blend(base.networks, 0.25, ["gpt", "sovits"], start.keys())
     blend.apply(moved(base).networks)
     for name, tensor in weights(base).items():
         step = 0.75 if name.startswith(("gpt.", "sovits.decoder.")) else 1
@@ -38,7 +38,7 @@ def test_trained_modules_go_their_share_back_and_the_others_stay(base: Bundle) -
 
 
 def test_the_context_leaves_the_weights_as_they_were_whatever_happens(base: Bundle) -> None:
-    blend = Blend(base.networks, 0.25, ["gpt"])
+    blend = Blend(base.networks, 0.25, ["gpt"], weights(base).keys())
     trained = weights(moved(base))
 
     def judge_in_vain() -> None:
@@ -68,6 +68,38 @@ def test_a_run_saves_the_mixture_and_goes_on_with_its_own(
     assert not torch.equal(start, end)
     assert "of which the voice keeps 50%" in run.report.read_text("utf-8")
     torch.testing.assert_close(voice, ((start + end) / 2).half().float(), rtol=0, atol=1e-6)
+
+
+def test_what_no_bundle_gave_is_not_gone_back_to(base: Bundle) -> None:
+    blend = Blend(base.networks, 0.25, ["gpt"], {"gpt.head.weight"})
+    trained = weights(moved(base))
+    blend.apply(base.networks)
+    changed = [
+        name for name, tensor in weights(base).items() if not torch.equal(tensor, trained[name])
+    ]
+    assert changed == ["gpt.head.weight"]
+
+
+def test_a_run_from_nothing_saves_what_it_trained(tmp_path, monkeypatch, voice, train_in) -> None:
+    monkeypatch.chdir(tmp_path)
+    few = ["experiment=smoke", "train.updates=1", "train.tokenizer_updates=1"]
+    code, run = train_in(tmp_path / "run", *voice, *few, "train.start_share=0.5")
+    assert code == 0
+    state = AtomicCheckpointIO().load_checkpoint(run.last_checkpoint)["state_dict"]
+    trained = state["networks.gpt.head.bias"]
+    saved = load_bundle(run.voice).networks.state_dict()["gpt.head.bias"]
+    torch.testing.assert_close(saved, trained.half().float(), rtol=0, atol=0)
+    assert "the voice keeps" not in run.report.read_text("utf-8")
+
+
+def test_a_resumed_run_finds_the_replay_again(train_here, resume_in, signal_at) -> None:
+    """The saved configuration keeps the word `init`."""
+    signal_at(1, "gpt")
+    words = ["train.updates=2", "train.modules=[gpt]", "data.replay.manifest=init"]
+    code, run = train_here(*words)
+    assert code == 130
+    code, _ = resume_in(run.folder)
+    assert code == 0
 
 
 def test_the_replay_of_a_bundle_is_found(
