@@ -97,7 +97,8 @@ class ReplayOrder:
     """Batches of a primary set, each with some items of a replay set that keeps old skills alive.
 
     The replay items are drawn anew for each update among those not longer than the batch's longest
-    primary item (the shortest ones where too few are), so that they add no padding.
+    primary item (the shortest ones where too few are), so that they add no padding. Their index is
+    that of the replay set plus the size of the primary set.
 
     Args:
         primary: lengths of the primary items in frames.
@@ -137,7 +138,6 @@ class ReplayOrder:
         self._sorted = np.argsort(lengths, kind="stable")
         self._sorted_lengths = lengths[self._sorted]
         self._ratio = fraction / own
-        self._first_replay = len(primary)
         self._seed = seed
 
     @property
@@ -153,7 +153,7 @@ class ReplayOrder:
         longest = self._primary_lengths[items].max()
         fitting = max(int(np.searchsorted(self._sorted_lengths, longest, "right")), count)
         drawn = self._sorted[rng.choice(fitting, size=count, replace=False)]
-        return items + (drawn + self._first_replay).tolist()
+        return items + (drawn + len(self._primary_lengths)).tolist()
 
 
 def shard(items: Sequence[int], rank: int, world: int) -> list[tuple[int, int]]:

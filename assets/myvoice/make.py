@@ -136,9 +136,7 @@ def main() -> None:
         arguments.output.mkdir(parents=True, exist_ok=True)
         (arguments.output / "LICENSE").write_text(read_licence(root), encoding="utf-8")
     voice = choose(prompts, VOICE_CLIPS)
-    trained = frozenset().union(*(prompt.sentences | prompt.word_runs for prompt in voice))
-    unheard = [p for p in prompts if not (p.sentences | p.word_runs) & trained]
-    heldout = choose(unheard, HELDOUT_CLIPS)
+    heldout = choose(unlike(voice, prompts), HELDOUT_CLIPS)
     validation = least_missed(voice, VALIDATION_CLIPS)
     manifest = arguments.output / "manifest.jsonl"
     if arguments.seconds:
