@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 
 from data.errors import InputError
-from timbre.evaluation_report import COLUMNS, Row
+from timbre.evaluation_report import COLUMNS, Row, write_whole
 
 _KEPT = ("wer", "phoneme_error", "similarity", "dnsmos")
 _PANELS = (("similarity", "similarity"), ("wer", "word errors, %"))
@@ -74,9 +73,7 @@ class Curve:
         """Writes the file; it appears complete or not at all."""
         path.parent.mkdir(parents=True, exist_ok=True)
         text = json.dumps(asdict(self), indent=1, ensure_ascii=False, allow_nan=False)
-        unfinished = path.with_name(path.name + ".tmp")
-        unfinished.write_text(text + "\n", encoding="utf-8")
-        os.replace(unfinished, path)
+        write_whole(path, text + "\n")
 
     @classmethod
     def load(cls, path: Path) -> Curve:
@@ -138,9 +135,7 @@ def write_report(folder: Path, curve: Curve) -> None:
         "",
         "![similarity and word errors over seconds of speech](curve.png)",
     ]
-    unfinished = folder / "data_curve.md.tmp"
-    unfinished.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    os.replace(unfinished, folder / "data_curve.md")
+    write_whole(folder / "data_curve.md", "\n".join(lines) + "\n")
     plot(folder / "curve.png", curve)
 
 

@@ -86,7 +86,7 @@ def write_reports(
         "rows": {row.name: _row_values(row) for row in rows},
     }
     text = json.dumps(_without_nan(report), indent=1, ensure_ascii=False, allow_nan=False)
-    _write(folder / "report.json", text + "\n")
+    write_whole(folder / "report.json", text + "\n")
     lines = [
         f"# Evaluation of `{voice}`",
         "",
@@ -99,7 +99,7 @@ def write_reports(
         *(f"- **{title}**: {meaning}." for _, title, _, _, meaning in COLUMNS),
         *_worst(rows[0]),
     ]
-    _write(folder / "report.md", "\n".join(lines) + "\n")
+    write_whole(folder / "report.md", "\n".join(lines) + "\n")
 
 
 def _row_values(row: Row) -> dict[str, Any]:
@@ -163,7 +163,8 @@ def _without_nan(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def _write(path: Path, text: str) -> None:
+def write_whole(path: Path, text: str) -> None:
+    """Writes a text file; it appears complete or not at all."""
     unfinished = path.with_name(path.name + ".tmp")
     unfinished.write_text(text, encoding="utf-8")
     os.replace(unfinished, path)
