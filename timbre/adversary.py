@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -18,6 +19,8 @@ from losses.adversarial import (
 )
 from losses.feature_matching import feature_matching_loss
 from timbre.adversary_config import AdversaryConfig, Gate
+
+_LOG = logging.getLogger(__name__)
 
 
 class Adversary(nn.Module):
@@ -102,6 +105,30 @@ class Adversary(nn.Module):
     def _judge(self, inputs: Tensor) -> list[Judgement]:
         judgements: list[Judgement] = self.discriminators(inputs)
         return judgements
+
+
+def discriminator_weights(module: nn.Module) -> dict[str, Tensor]:
+    """The weights of the discriminators of a module's adversaries, by name."""
+    return {
+        f"{name}.discriminators.{key}": tensor
+        for name, adversary in module.named_children()
+        if isinstance(adversary, Adversary)
+        for key, tensor in adversary.discriminators.state_dict().items()
+    }
+
+
+def take_discriminators(module: nn.Module, weights: dict[str, Tensor]) -> None:
+    """Copies saved weights to a module's adversaries; those that they do not fit stay fresh."""
+    for name, adversary in module.named_children():
+        if not isinstance(adversary, Adversary):
+            continue
+        prefix = f"{name}.discriminators."
+        saved = {n.removeprefix(prefix): t for n, t in weights.items() if n.startswith(prefix)}
+        own = adversary.discriminators.state_dict()
+        if {n: t.shape for n, t in saved.items()} == {n: t.shape for n, t in own.items()}:
+            adversary.discriminators.load_state_dict(saved)
+        elif saved:
+            _LOG.info("the saved discriminators of the %s are of other sizes: fresh ones", name)
 
 
 @contextmanager

@@ -28,6 +28,8 @@ FORMAT = 1
 """Raised when old bundles need a named function of this module to be read."""
 BASE = Path(__file__).resolve().parent.parent / "checkpoints" / "base-24khz"
 MODEL, TOKENIZER, CONFIG = "model.safetensors", "tokenizer.safetensors", "config.json"
+DISCRIMINATORS = "discriminators.safetensors"
+"""What taught a bundle's decoder and vocoder, for whoever trains it further."""
 LEXICON = "lexicon.tsv"
 REPLAY = "replay/manifest.jsonl"
 """Clips of what a base learned, which a fine-tune mixes in so that it forgets nothing."""
@@ -55,6 +57,8 @@ class Bundle:
     """What else is known: how it was trained, when, from what."""
     lexicon: Path | None = None
     """Words and how the voice says them, as it learned them; copied into the bundle."""
+    discriminators: dict[str, Tensor] = field(default_factory=dict)
+    """Weights of the discriminators that taught it, saved beside it; see `load_discriminators`."""
 
 
 @dataclass(frozen=True)
@@ -76,8 +80,9 @@ def save_bundle(folder: Path, bundle: Bundle) -> None:
     """Writes the bundle, weights in 16 bits; each file appears whole or not at all.
 
     What speaks is in `model.safetensors`; the tokenizer, which only training and judging need, is
-    in `tokenizer.safetensors`, so that a voice can be shared without it. The lexicon that the voice
-    was trained with becomes `lexicon.tsv`.
+    in `tokenizer.safetensors`, and the discriminators, which only training needs, are in
+    `discriminators.safetensors`, so that a voice can be shared without them. The lexicon that the
+    voice was trained with becomes `lexicon.tsv`.
 
     Args:
         folder: Created if it is not there.
@@ -85,10 +90,8 @@ def save_bundle(folder: Path, bundle: Bundle) -> None:
     """
     folder.mkdir(parents=True, exist_ok=True)
     state = bundle.networks.state_dict() | {_SPEAKERS: bundle.embeddings}
-    tensors = {
-        name: (t.half() if t.is_floating_point() else t).detach().cpu().contiguous()
-        for name, t in state.items()
-    }
+    tensors = {name: _compact(tensor) for name, tensor in state.items()}
+    teachers = {name: _compact(tensor) for name, tensor in bundle.discriminators.items()}
     header = _Header(
         name=bundle.name,
         language=bundle.language,
@@ -97,19 +100,28 @@ def save_bundle(folder: Path, bundle: Bundle) -> None:
         model=bundle.networks.config,
         about=bundle.about,
     )
-    for file, wanted in ((TOKENIZER, True), (MODEL, False)):
-        part = {name: t for name, t in tensors.items() if name.startswith(_TOKENIZING) == wanted}
-        # Not save_file, which leaves a file that only its owner may read.
-        (folder / f"{file}.tmp").write_bytes(save(part))
-        os.replace(folder / f"{file}.tmp", folder / file)
-    words = bundle.lexicon.read_bytes() if bundle.lexicon is not None else None
-    (folder / LEXICON).unlink(missing_ok=True)
-    if words is not None:
-        (folder / f"{LEXICON}.tmp").write_bytes(words)
-        os.replace(folder / f"{LEXICON}.tmp", folder / LEXICON)
-    text = folder / f"{CONFIG}.tmp"
-    text.write_text(json.dumps(asdict(header), indent=1, ensure_ascii=False), encoding="utf-8")
-    os.replace(text, folder / CONFIG)
+    tokenizing = {name: t for name, t in tensors.items() if name.startswith(_TOKENIZING)}
+    speaking = {name: t for name, t in tensors.items() if name not in tokenizing}
+    # Not save_file, which leaves a file that only its owner may read.
+    _replace(folder / TOKENIZER, save(tokenizing))
+    _replace(folder / DISCRIMINATORS, save(teachers) if teachers else None)
+    _replace(folder / MODEL, save(speaking))
+    _replace(folder / LEXICON, None if bundle.lexicon is None else bundle.lexicon.read_bytes())
+    _replace(folder / CONFIG, json.dumps(asdict(header), indent=1, ensure_ascii=False).encode())
+
+
+def _compact(tensor: Tensor) -> Tensor:
+    return (tensor.half() if tensor.is_floating_point() else tensor).detach().cpu().contiguous()
+
+
+def _replace(path: Path, content: bytes | None) -> None:
+    """Puts a whole file in place of what was there; None leaves no file."""
+    if content is None:
+        path.unlink(missing_ok=True)
+        return
+    present = path.with_name(f"{path.name}.tmp")
+    present.write_bytes(content)
+    os.replace(present, path)
 
 
 def load_bundle(folder: Path) -> Bundle:
@@ -142,6 +154,16 @@ def load_bundle(folder: Path) -> Bundle:
         about=header.about,
         lexicon=folder / LEXICON if (folder / LEXICON).is_file() else None,
     )
+
+
+def load_discriminators(folder: Path) -> dict[str, Tensor]:
+    """Weights of the discriminators that taught a bundle, by their names in a run; none without.
+
+    Raises:
+        InputError: The file is damaged.
+    """
+    path = folder / DISCRIMINATORS
+    return _read_tensors(path) if path.is_file() else {}
 
 
 def _read_tensors(path: Path) -> dict[str, Tensor]:

@@ -16,12 +16,14 @@ from omegaconf import DictConfig, OmegaConf
 from data.datamodule import REPLAY_OF_INIT, VoiceDataModule
 from data.errors import InputError
 from data.manifest import Utterance, read_manifest, training_rows
+from timbre.adversary import discriminator_weights, take_discriminators
 from timbre.blending import Blend
 from timbre.bundle import (
     REPLAY,
     Bundle,
     find_bundle,
     load_bundle,
+    load_discriminators,
     mean_embedding,
     save_bundle,
     take_modules,
@@ -175,6 +177,17 @@ def take_initial_weights(networks: Networks, config: RunConfig) -> set[str]:
     return known
 
 
+def initial_discriminators(config: RunConfig) -> dict[str, torch.Tensor]:
+    """Weights of the discriminators that taught the decoder and vocoder the run starts from."""
+    taught = {"sovits": "mel_adversary.", "vocoder": "wave_adversary."}
+    return {
+        name: tensor
+        for source, modules in initial_modules(config).items()
+        for name, tensor in load_discriminators(find_bundle(source)).items()
+        if name.startswith(tuple(taught[module] for module in modules if module in taught))
+    }
+
+
 def load_teacher(config: RunConfig, networks: Networks) -> Networks | None:
     """The networks that GPT is to be distilled from, if any.
 
@@ -251,7 +264,9 @@ def fit(
     module = VoiceCloner(
         config, len(data.speakers), networks, data.updates_per_epoch, load_teacher(config, networks)
     )
-    if checkpoint is not None:
+    if checkpoint is None:
+        take_discriminators(module, initial_discriminators(config))
+    else:
         module.resume(checkpoint)
         data.update = module.update
         _LOG.info("resuming at update %d of %d", module.update, config.train.updates)
@@ -323,6 +338,7 @@ def finish(
             "modules": list(config.train.modules),
         },
         lexicon=data.lexicon,
+        discriminators=discriminator_weights(module),
     )
     save_bundle(run.voice, bundle)
     rows = read_metrics(run.metrics)
