@@ -24,9 +24,10 @@ demo: setup ## fine-tune the bundled base on the bundled voice and speak a sente
 	$(BIN)/python scripts/synthesize.py voice=$(LATEST) output=$(LATEST)/hello.wav \
 		text="Hello. This is my voice, learned from two minutes of recordings."
 
-# The tests' tensors are small: more threads only wait for each other; processes do not.
+# The tests' tensors are small: more threads only wait for each other; processes do not. In their own
+# order, because xdist would start the files of few but long tests last, and one core would idle.
 test: setup ## run the whole test suite
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses=auto --dist=loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses=auto --dist=loadfile --no-loadscope-reorder
 
 lint: setup ## check style and types
 	$(BIN)/ruff check .
