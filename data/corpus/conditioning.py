@@ -1,14 +1,18 @@
-"""From raw sound to a corpus clip: silence trimmed, loudness set, unusable clips refused."""
+"""From raw sound to a corpus clip: silence trimmed, unusable clips refused.
+
+Stored as a user's clips are (`data.preparation.sound.finish`); their texts are known, so nothing
+has to be cut into sentences, transcribed or compared.
+"""
 
 import numpy as np
-from jaxtyping import Float32, Float64
+from jaxtyping import Float32
 from numpy import ndarray
 
 from data.corpus.config import ConditionConfig
-from data.loudness import set_loudness
+from data.preparation.config import SoundConfig
+from data.preparation.sound import finish, levels_db
 
 _FRAME_SECONDS = 0.01
-_FADE_SECONDS = 0.005
 _SILENT_PEAK = 0.003
 _NOISE_MARGIN_DB = 6.0
 
@@ -35,8 +39,9 @@ def condition(
         raise UnusableClip("too short")
     if seconds > config.max_seconds:
         raise UnusableClip("too long")
+    sound = SoundConfig(loudness_lufs=config.loudness_lufs, peak=config.peak)
     try:
-        return set_loudness(audio, config.sample_rate_hz, config.loudness_lufs, config.peak)
+        return finish(audio, config.sample_rate_hz, sound)
     except ValueError as error:
         raise UnusableClip("silent") from error
 
@@ -50,13 +55,13 @@ def clipped_share(audio: Float32[ndarray, " samples"]) -> float:
 
 
 def trim(audio: Float32[ndarray, " samples"], config: ConditionConfig) -> Float32[ndarray, " kept"]:
-    """Cut silence at both ends down to `silence_seconds`, with a short fade where cut.
+    """Cut silence at both ends down to `silence_seconds`.
 
     A frame is silent if it lies `silence_db` below the loud frames, or hardly above the noise
     floor of a noisy recording.
     """
     frame = round(_FRAME_SECONDS * config.sample_rate_hz)
-    level = _levels_db(audio, frame)
+    level = levels_db(audio, config.sample_rate_hz)
     # The quietest tenth is the noise floor, unless the clip has no pauses at all.
     floor = min(np.percentile(level, 10) + _NOISE_MARGIN_DB, np.percentile(level, 95) - 20)
     threshold = max(np.percentile(level, 95) - config.silence_db, floor)
@@ -66,16 +71,4 @@ def trim(audio: Float32[ndarray, " samples"], config: ConditionConfig) -> Float3
     margin = round(config.silence_seconds * config.sample_rate_hz)
     start = max(0, int(loud[0]) * frame - margin)
     end = min(len(audio), (int(loud[-1]) + 1) * frame + margin)
-    kept = audio[start:end].copy()
-    fade = np.linspace(0, 1, round(_FADE_SECONDS * config.sample_rate_hz), dtype=np.float32)
-    fade = fade[: len(kept)]
-    kept[: len(fade)] *= fade
-    kept[len(kept) - len(fade) :] *= fade[::-1]
-    return kept
-
-
-def _levels_db(audio: Float32[ndarray, " samples"], frame: int) -> Float64[ndarray, " frames"]:
-    """Level of each frame; an incomplete last frame is filled up with zeros."""
-    padded = np.pad(audio.astype(np.float64), (0, -len(audio) % frame))
-    power = np.square(padded.reshape(-1, frame)).mean(axis=1)
-    return 10 * np.log10(power + 1e-10)
+    return audio[start:end].copy()
