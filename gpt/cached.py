@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
+from gpt.native import NativeLayers, load_library
 from gpt.packed import Linear, pack_linear
 from gpt.transformer import ROTARY_BASE, Transformer, TransformerBlock
 
@@ -43,13 +44,18 @@ class KeyValueCache:
         self, new: int
     ) -> tuple[Layers, Layers, Layers, Bool[Tensor, "rows 1 new used"] | None]:
         """Make room for `new` slots: where to write them, all keys, all values, and the mask."""
+        first = self.reserve(new)
+        written = self.data[..., : self.used, :]
+        slots = self.data[..., first : self.used, :].unbind()
+        return slots, written[:, :, 0].unbind(), written[:, :, 1].unbind(), self._mask(first)
+
+    def reserve(self, new: int) -> int:
+        """Make room for `new` slots and return the first of them."""
         first, self.used = self.used, self.used + new
         size = self.data.shape[4]
         if self.used > size:
             self.data = F.pad(self.data, (0, 0, 0, max(self.used - size, size)))
-        written = self.data[..., : self.used, :]
-        slots = self.data[..., first : self.used, :].unbind()
-        return slots, written[:, :, 0].unbind(), written[:, :, 1].unbind(), self._mask(first)
+        return first
 
     def keep(self, rows: Int[Tensor, " kept"]) -> None:
         """Drop all but some rows; copies only those that move."""
@@ -92,26 +98,52 @@ class CachedTransformer:
 
     Args:
         transformer: copied; what it learns later is not seen here.
-        weights: see `gpt.packed.pack_linear`.
+        weights: see `gpt.packed.pack_linear`, which the torch layers use.
         max_positions: longest sequence.
+        native: compute in C (`gpt.native`) instead of by torch; None: where that is possible.
+
+    Raises:
+        ValueError: `native` is True, but this is no CPU, or there is no compiler.
     """
 
-    def __init__(self, transformer: Transformer, weights: str, max_positions: int):
+    def __init__(
+        self,
+        transformer: Transformer,
+        weights: str,
+        max_positions: int,
+        native: bool | None = None,
+    ):
         self.weights = weights
-        block = transformer.blocks[0]
-        assert isinstance(block, TransformerBlock)
-        self.heads, self.head_channels = block.attention.heads, transformer.head_channels
+        blocks = [block for block in transformer.blocks if isinstance(block, TransformerBlock)]
+        self.heads, self.head_channels = blocks[0].attention.heads, transformer.head_channels
         self.norm = _norm_weight(transformer.norm)
         self.device = self.norm.device
-        self.layers = [self._pack(block) for block in transformer.blocks]
         positions = torch.arange(max_positions, dtype=torch.float32, device=self.device)
         index = torch.arange(0, self.head_channels, 2, dtype=torch.float32, device=self.device)
         angles = positions[:, None] * ROTARY_BASE ** (-index / self.head_channels)
         self.rotation = torch.polar(torch.ones_like(angles), angles)
+        self.depth = len(blocks)
+        library = load_library() if native is not False and self.device.type == "cpu" else None
+        if native and library is None:
+            raise ValueError("native=True needs a CPU and a C compiler: use native=None")
+        self.native: NativeLayers | None = None
+        self.layers: list[_Layer] = []
+        if library is None:
+            self.layers = [self._pack(block) for block in blocks]
+            return
+        norms = [n for block in blocks for n in (block.attention_norm, block.feed_forward_norm)]
+        self.native = NativeLayers(
+            library,
+            [self._products(block) for block in blocks],
+            torch.stack([*(_norm_weight(norm) for norm in norms), self.norm]),
+            self.rotation,
+            self.heads,
+            weights,
+        )
 
     def new_cache(self, rows: int, size: int, starts: Tensor | None = None) -> KeyValueCache:
         """Return an empty cache with room for `size` positions."""
-        shape = (len(self.layers), rows, self.heads, self.head_channels)
+        shape = (self.depth, rows, self.heads, self.head_channels)
         return KeyValueCache(shape, size, starts, self.device)
 
     def __call__(
@@ -128,6 +160,9 @@ class CachedTransformer:
             cache: of this transformer.
         """
         rows, new, width = x.shape
+        if self.native is not None:
+            first = cache.reserve(new)
+            return self.native(x, positions, cache.data, cache.starts, first)
         slots, keys, values, mask = cache.extend(new)
         rotation = self.rotation[positions].view(rows * new, 1, -1)
         x = x.reshape(rows * new, width).clone()
@@ -145,18 +180,25 @@ class CachedTransformer:
             x += layer.feed_forward_out(F.silu(gate).mul_(linear))
         return _rms_norm(x, self.norm).view(rows, new, width)
 
-    def _pack(self, block: object) -> _Layer:
-        assert isinstance(block, TransformerBlock)
+    def _products(self, block: TransformerBlock) -> list[Tensor]:
+        """Weights in the order in which a position passes them; fp32."""
         attention, feed_forward = block.attention, block.feed_forward
-        qkv = attention.qkv.weight.detach().unflatten(0, (3, self.heads, 2, -1))
+        qkv = attention.qkv.weight.unflatten(0, (3, self.heads, 2, -1))
         paired = torch.cat((qkv[:2].transpose(2, 3).flatten(0, 3), qkv[2].flatten(0, 2)))
+        rest = (attention.out, feed_forward.gate_and_value, feed_forward.out)
+        return [w.detach().float() for w in (paired, *(layer.weight for layer in rest))]
+
+    def _pack(self, block: TransformerBlock) -> _Layer:
+        qkv, out, gate_and_value, feed_forward_out = (
+            pack_linear(weight, None, self.weights) for weight in self._products(block)
+        )
         return _Layer(
             attention_norm=_norm_weight(block.attention_norm),
-            qkv=pack_linear(paired, None, self.weights),
-            attention_out=pack_linear(attention.out.weight, None, self.weights),
+            qkv=qkv,
+            attention_out=out,
             feed_forward_norm=_norm_weight(block.feed_forward_norm),
-            gate_and_value=pack_linear(feed_forward.gate_and_value.weight, None, self.weights),
-            feed_forward_out=pack_linear(feed_forward.out.weight, None, self.weights),
+            gate_and_value=gate_and_value,
+            feed_forward_out=feed_forward_out,
         )
 
 

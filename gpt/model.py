@@ -157,17 +157,18 @@ class GPT(nn.Module):
             latents=hidden.gather(1, index) * valid,
         )
 
-    def prepare(self, weights: str | None = None) -> None:
+    def prepare(self, weights: str | None = None, native: bool | None = None) -> None:
         """Pack the weights for generation, once for many texts; training discards the packing.
 
         Args:
             weights: see `gpt.packed.pack_linear`; None: the fastest that rounds nothing of a
                 bundle's weights.
+            native: see `CachedTransformer`.
 
         Raises:
             ValueError: this device has no product for such weights.
         """
-        self.packed = self._pack(weights or best_weights(self.head.weight.device))
+        self.packed = self._pack(weights or best_weights(self.head.weight.device), native)
 
     def train(self, mode: bool = True) -> "GPT":
         """Set the mode; weights that may change are packed anew for the next generation."""
@@ -254,13 +255,14 @@ class GPT(nn.Module):
             config.max_positions,
         )
 
-    def _pack(self, weights: str) -> StepNetwork:
+    def _pack(self, weights: str, native: bool | None = None) -> StepNetwork:
         # The scores of a thousand tokens are where 8 bits would change choices.
-        head = best_weights(self.head.weight.device) if weights == "int8" else weights
+        kind = best_weights(self.head.weight.device) if weights == "int8" else weights
+        head = pack_linear(self.head.weight, self.head.bias, kind)
         scale = self.embedding_scale
         return StepNetwork(
-            CachedTransformer(self.transformer, weights, self.config.max_positions),
-            pack_linear(self.head.weight, self.head.bias, head),
+            CachedTransformer(self.transformer, weights, self.config.max_positions, native),
+            head,
             self.token.weight.detach().float() * scale,
             self.count.weight.detach().float() * scale,
         )

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float
+from jaxtyping import Float, Int8
 from torch import Tensor
 
 WEIGHTS = ("float32", "float16", "bfloat16", "int8")
@@ -81,8 +81,7 @@ def _fbgemm(weight: Tensor, bias: Tensor | None, kind: str) -> Linear:
         half = operators.linear_prepack_fp16(weight, bias)
         product = operators.linear_dynamic_fp16.default
         return lambda x: product(x, half)
-    scale = weight.abs().amax(1).clamp_min(1e-8) / 127
-    rounded = (weight / scale[:, None]).round().to(torch.int8)
+    rounded, scale = round_to_bytes(weight)
     zero = torch.zeros(len(scale), dtype=torch.int64)
     with warnings.catch_warnings():
         # torch calls quantized tensors deprecated, but offers no other packing for this product.
@@ -91,6 +90,14 @@ def _fbgemm(weight: Tensor, bias: Tensor | None, kind: str) -> Linear:
         packed = operators.linear_prepack(quantized, bias)
     dynamic = operators.linear_dynamic.default
     return lambda x: dynamic(x, packed)
+
+
+def round_to_bytes(
+    weight: Float[Tensor, "outputs inputs"],
+) -> tuple[Int8[Tensor, "outputs inputs"], Float[Tensor, " outputs"]]:
+    """Weights as signed bytes, and what one of them is worth in each output."""
+    scale = weight.abs().amax(1).clamp_min(1e-8) / 127
+    return (weight / scale[:, None]).round().to(torch.int8), scale
 
 
 def _has_fbgemm() -> bool:
