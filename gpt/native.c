@@ -7,6 +7,8 @@
    Shapes are in elements, the last one innermost. Weights are padded with zeros: outputs to a
    multiple of TILE, inputs to one of PAD (as gpt/native.py packs them). */
 #include <math.h>
+#include <sched.h>
+#include <stdatomic.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -29,6 +31,7 @@
 #define LANES 4
 #define BLOCK 4
 #endif
+#define CHUNKS 4 /* for each thread, of everything that threads share */
 #define INLINE static inline __attribute__((always_inline))
 #define AHEAD 4096 /* bytes: how far weights are fetched before they are needed */
 
@@ -181,7 +184,7 @@ static void attend(const float *query, const float *keys, const float *values, l
 
 struct model {
   int64_t layers, width, heads, hidden, kind;
-  const char *weights;   /* [layers][qkv, attention out, gate and value, feed-forward out] */
+  const char *weights;   /* [layers][qkv, attention out, gates and values, feed-forward out] */
   const float *scales;   /* int8: of every output, in the same order */
   const float *norms;    /* [layers][2, width], [width] */
   const float *rotation; /* [positions, channels / 2, cosine and sine] */
@@ -195,104 +198,158 @@ struct batch {
   const int64_t *starts;    /* [rows], or NULL: 0 */
 };
 
-static void barrier(void) {
-#ifdef _OPENMP
-#pragma omp barrier
+enum { QKV, ATTENTION_OUT, GATED, FEED_FORWARD_OUT, ATTENTION, STAGES };
+static const int ORDER[] = {QKV, ATTENTION, ATTENTION_OUT, GATED, FEED_FORWARD_OUT};
+
+/* Work that is done in chunks before the next begins. Threads take chunks as they come and wait
+   for chunks, not for each other: on a busy machine, a thread that sleeps keeps nobody waiting
+   unless it holds one. */
+struct stage {
+  _Atomic long taken, done;
+  char apart[128 - 2 * sizeof(_Atomic long)]; /* from the next one's cache line */
+};
+
+/* What the threads share. */
+struct work {
+  const struct model *m;
+  const struct batch *b;
+  long count, channels;              /* positions; channels of a head */
+  long inputs[4], outputs[4];        /* of the products, padded */
+  float *y, *query, *mixed, *hidden; /* [count, ...]: outputs, width, inputs[1], inputs[3] */
+  struct stage *stages;              /* [layers, STAGES] */
+};
+
+static void wait_for(struct stage *stage, long chunks) {
+  for (long turn = 0; atomic_load(&stage->done) < chunks; turn++) {
+    if (turn > 2000) sched_yield();
+#ifdef __SSE2__
+    __builtin_ia32_pause();
 #endif
+  }
 }
 
-/* What thread `thread` of `threads` does: `scratch` is shared, `own` is its own. */
-static void pass(const struct model *m, const struct batch *b, float *scratch, float *own,
-                 long thread, long threads) {
-  long width = m->width, heads = m->heads, channels = width / heads, count = b->rows * b->new;
-  long inputs = padded(width, PAD), hidden = padded(m->hidden, PAD);
-  long outputs[] = {padded(3 * width, TILE), padded(width, TILE), padded(2 * m->hidden, TILE),
-                    padded(width, TILE)};
-  long sources[] = {inputs, inputs, inputs, hidden}, first[4], last[4];
-  for (int i = 0; i < 4; i++) {
-    long all = outputs[i] / TILE;
-    first[i] = all * thread / threads * TILE, last[i] = all * (thread + 1) / threads * TILE;
+/* Rotate queries and keys; keys and values go into the cache. */
+static void place(const struct work *s, float *cache, long first, long last) {
+  long width = s->m->width, heads = s->m->heads, channels = s->channels;
+  for (long p = 0; p < s->count; p++) {
+    const float *from = s->y + p * s->outputs[QKV];
+    const float *turns = s->m->rotation + s->b->positions[p] * channels;
+    long slot = s->b->first + p % s->b->new;
+    float *row = cache + p / s->b->new * s->b->row_stride + slot * channels;
+    for (long o = first, end; o < min(last, 3 * width); o = end) {
+      long head = o / channels, begin = head * channels; /* queries' heads, keys', values' */
+      end = min(min(begin + channels, last), 3 * width);
+      float *to = head < heads ? s->query + p * width + begin
+                               : row + (head - heads) * s->b->size * channels;
+      if (head >= 2 * heads)
+        memcpy(to + o - begin, from + o, (end - o) * sizeof *to);
+      else
+        for (long c = o - begin; c < end - begin; c += 2) {
+          float real = from[begin + c], imaginary = from[begin + c + 1];
+          to[c] = real * turns[c] - imaginary * turns[c + 1];
+          to[c + 1] = real * turns[c + 1] + imaginary * turns[c];
+        }
+    }
   }
-  float *y = scratch, *query = y + count * (outputs[0] > outputs[2] ? outputs[0] : outputs[2]);
-  float *mixed = query + count * width, *gated = mixed + count * inputs;
-  float *normed = own, *weights = own + count * inputs;
-  const char *w = m->weights;
-  const float *scales = m->scales;
-#define PRODUCT(i, x)                                                                     \
-  product(m->kind, w, scales, x, count, sources[i], y, outputs[i], first[i], last[i]);    \
-  w += outputs[i] * sources[i] * BYTES[m->kind];                                          \
-  scales += m->kind == INT8 ? outputs[i] : 0
-#define ADD(i)                                                                            \
-  for (long p = 0; p < count; p++)                                                        \
-    for (long o = first[i]; o < last[i] && o < width; o++) b->x[p * width + o] += y[p * outputs[i] + o]
+}
 
-  for (long layer = 0; layer < m->layers; layer++) {
-    float *cache = b->cache + layer * b->layer_stride;
-    normalise(b->x, m->norms + 2 * layer * width, count, width, normed, inputs);
-    PRODUCT(0, normed);
-    for (long p = 0; p < count; p++) {
-      const float *turns = m->rotation + b->positions[p] * channels;
-      float *slot = cache + p / b->new * b->row_stride + (b->first + p % b->new) * channels;
-      for (long o = first[0], end; o < last[0] && o < 3 * width; o = end) {
-        long group = o / channels, part = group / heads, head = group % heads;
-        end = min(min((group + 1) * channels, last[0]), 3 * width);
-        const float *from = y + p * outputs[0];
-        float *to = part ? slot + ((part - 1) * heads + head) * b->size * channels - group * channels
-                         : query + p * width;
-        if (part == 2)
-          memcpy(to + o, from + o, (end - o) * sizeof *to);
-        else
-          for (; o < end; o += 2) {
-            float cosine = turns[o - group * channels], sine = turns[o - group * channels + 1];
-            to[o] = from[o] * cosine - from[o + 1] * sine;
-            to[o + 1] = from[o] * sine + from[o + 1] * cosine;
-          }
-      }
-    }
-    barrier();
-    for (long i = count * heads * thread / threads; i < count * heads * (thread + 1) / threads; i++) {
-      long p = i / heads, head = i % heads, row = p / b->new, slot = b->first + p % b->new;
-      long from = b->starts && b->starts[row] < slot ? b->starts[row] : b->starts ? slot : 0;
-      const float *keys = cache + row * b->row_stride + (head * b->size + from) * channels;
-      attend(query + p * width + head * channels, keys, keys + heads * b->size * channels,
-             slot + 1 - from, channels, weights, mixed + p * inputs + head * channels);
-    }
-    barrier();
-    PRODUCT(1, mixed);
-    ADD(1);
-    barrier();
-    normalise(b->x, m->norms + (2 * layer + 1) * width, count, width, normed, inputs);
-    PRODUCT(2, normed);
-    for (long p = 0; p < count; p++)
-#pragma omp simd
-      for (long o = first[2] / 2; o < last[2] / 2; o++) {
-        float gate = y[p * outputs[2] + 2 * o], value = y[p * outputs[2] + 2 * o + 1];
-        gated[p * hidden + o] = gate / (1 + exponential(-gate)) * value;
-      }
-    barrier();
-    PRODUCT(3, gated);
-    ADD(3);
-    barrier();
+/* Heads `first` to `last` of [count, heads]. */
+static void attend_all(const struct work *s, const float *cache, long first, long last,
+                       float *weights) {
+  long heads = s->m->heads, channels = s->channels, size = s->b->size;
+  for (long i = first; i < last; i++) {
+    long p = i / heads, head = i % heads, row = p / s->b->new, slot = s->b->first + p % s->b->new;
+    /* Padding before a row's start attends to itself alone. */
+    long from = s->b->starts ? min(s->b->starts[row], slot) : 0;
+    const float *keys = cache + row * s->b->row_stride + (head * size + from) * channels;
+    attend(s->query + p * s->m->width + head * channels, keys, keys + heads * size * channels,
+           slot + 1 - from, channels, weights, s->mixed + p * s->inputs[1] + head * channels);
   }
-  if (thread == 0) normalise(b->x, m->norms + 2 * m->layers * width, count, width, b->x, width);
+}
+
+static void gate(const struct work *s, long first, long last) {
+  for (long p = 0; p < s->count; p++) {
+    const float *pairs = s->y + p * s->outputs[GATED];
+    float *hidden = s->hidden + p * s->inputs[FEED_FORWARD_OUT];
+#pragma omp simd
+    for (long o = first / 2; o < last / 2; o++)
+      hidden[o] = pairs[2 * o] / (1 + exponential(-pairs[2 * o])) * pairs[2 * o + 1];
+  }
+}
+
+static void add(const struct work *s, int product, long first, long last) {
+  for (long p = 0; p < s->count; p++)
+    for (long o = first; o < min(last, s->m->width); o++)
+      s->b->x[p * s->m->width + o] += s->y[p * s->outputs[product] + o];
+}
+
+/* What each thread does; `own` memory: [count, inputs[0]] and a number for each slot. */
+static void pass(const struct work *s, float *own) {
+  const struct model *m = s->m;
+  float *normed = own, *weights = own + s->count * s->inputs[0];
+  const char *w = m->weights;
+  const float *scales = m->scales, *norm = m->norms;
+  for (long i = 0; i < m->layers * STAGES; i++) {
+    int kind = ORDER[i % STAGES];
+    struct stage *stage = s->stages + i;
+    float *cache = s->b->cache + i / STAGES * s->b->layer_stride;
+    long unit = kind == ATTENTION ? 1 : TILE;
+    long units = kind == ATTENTION ? s->count * m->heads : s->outputs[kind] / TILE;
+    long chunks = min(units, s->b->threads > 1 ? CHUNKS * s->b->threads : 1), chunk;
+    const float *x = kind == ATTENTION_OUT ? s->mixed : kind == FEED_FORWARD_OUT ? s->hidden : normed;
+    for (int done = 0; (chunk = atomic_fetch_add(&stage->taken, 1)) < chunks; done++) {
+      long first = units * chunk / chunks * unit, last = units * (chunk + 1) / chunks * unit;
+      if (!done && x == normed && kind != ATTENTION)
+        normalise(s->b->x, norm, s->count, m->width, normed, s->inputs[0]);
+      if (kind == ATTENTION)
+        attend_all(s, cache, first, last, weights);
+      else
+        product(m->kind, w, scales, x, s->count, s->inputs[kind], s->y, s->outputs[kind],
+                first, last);
+      if (kind == QKV) place(s, cache, first, last);
+      if (kind == GATED) gate(s, first, last);
+      if (kind == ATTENTION_OUT || kind == FEED_FORWARD_OUT) add(s, kind, first, last);
+      atomic_fetch_add(&stage->done, 1);
+    }
+    wait_for(stage, chunks);
+    if (kind == ATTENTION) continue;
+    w += s->outputs[kind] * s->inputs[kind] * BYTES[m->kind];
+    if (m->kind == INT8) scales += s->outputs[kind];
+    if (x == normed) norm += m->width;
+  }
 }
 
 /* Returns 0, or 1 without memory. */
 int transform(const struct model *m, const struct batch *b) {
-  long count = b->rows * b->new, inputs = padded(m->width, PAD);
-  long widest = padded(m->hidden, PAD) + 2 * m->hidden + 6 * inputs + 2 * TILE;
-  long each = count * inputs + padded(b->first + b->new, PAD);
-  long shared = padded(count * widest, PAD);
-  /* Zeros: padding of the inputs stays 0. */
-  float *scratch = calloc(shared + b->threads * each, sizeof *scratch);
-  if (!scratch) return 1;
+  long count = b->rows * b->new, width = padded(m->width, PAD), hidden = padded(m->hidden, PAD);
+  struct work s = {
+      .m = m,
+      .b = b,
+      .count = count,
+      .channels = m->width / m->heads,
+      .inputs = {width, width, width, hidden},
+      .outputs = {padded(3 * m->width, TILE), padded(m->width, TILE), padded(2 * m->hidden, TILE),
+                  padded(m->width, TILE)},
+  };
+  long widest = s.outputs[QKV] > s.outputs[GATED] ? s.outputs[QKV] : s.outputs[GATED];
+  long shared = count * (widest + 2 * width + hidden);
+  long own = count * width + padded(b->first + b->new, PAD);
+  /* Zeros: the padding of inputs has to stay 0, and nothing is done yet. */
+  float *memory = calloc(shared + b->threads * own, sizeof *memory);
+  s.stages = calloc(m->layers * STAGES, sizeof *s.stages);
+  if (memory && s.stages) {
+    s.y = memory, s.query = s.y + count * widest, s.mixed = s.query + count * width;
+    s.hidden = s.mixed + count * width;
 #ifdef _OPENMP
 #pragma omp parallel num_threads(b->threads) if (b->threads > 1)
-  pass(m, b, scratch, scratch + shared + omp_get_thread_num() * each, omp_get_thread_num(),
-       omp_get_num_threads());
+    pass(&s, memory + shared + omp_get_thread_num() * own);
 #else
-  pass(m, b, scratch, scratch + shared, 0, 1);
+    pass(&s, memory + shared);
 #endif
-  free(scratch);
-  return 0;
+    normalise(b->x, m->norms + 2 * m->layers * m->width, count, m->width, b->x, m->width);
+  }
+  int failed = !memory || !s.stages;
+  free(s.stages);
+  free(memory);
+  return failed;
 }
