@@ -132,7 +132,7 @@ class NativeLayers:
         return x
 
 
-def _padded(product: Product) -> Product:
+def _padded(product: Product) -> Float[Tensor, "padded_outputs padded_inputs"]:
     outputs, inputs = product.shape
     return F.pad(product, (0, -inputs % _PAD, 0, -outputs % _TILE))
 
