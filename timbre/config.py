@@ -15,6 +15,7 @@ from data.mel import AudioConfig
 from losses.schedules import RateSchedule
 from timbre.doctor.config import DoctorConfig
 from timbre.judges.recognizer import TranscribeConfig
+from timbre.lora import LoraConfig
 from timbre.networks import ModelConfig
 from timbre.objective import MODULES, ObjectiveConfig
 from timbre.optimization import OptimizerConfig
@@ -50,6 +51,8 @@ class TrainConfig:
     start_share: float = 0.0
     """Share of the weights that the run began with in those that are judged and saved: 0 takes the
     trained ones as they are, 0.3 goes almost a third of the way back (see `timbre.blending`)."""
+    lora: LoraConfig = field(default_factory=LoraConfig)
+    """Low-rank updates instead of a full fine-tune."""
     accumulate: int = 1
     """Parts that a batch is computed in, for memory: gradients add up, so batch, schedules and
     annealing stay what they are. 0 finds the fewest that fit the largest batch before the run
@@ -245,6 +248,8 @@ class RunConfig:
                 "objective.vocoder_input=predicted needs gpt or sovits among train.modules: only "
                 "then is a mel predicted"
             )
+        if self.train.lora.rank:
+            self._check_adapted()
         weights = self.objective.weights
         acoustic = bool({"sovits", "vocoder"} & modules) and "gpt" not in modules
         if (weights.policy or weights.preference) and acoustic:
@@ -252,6 +257,21 @@ class RunConfig:
                 "objective.weights.policy and preference train GPT: put gpt into train.modules, or "
                 "set them to 0"
             )
+
+    def _check_adapted(self) -> None:
+        adapted = self.train.lora.parts(self.train.modules)
+        if not adapted:
+            raise ValueError(
+                "train.lora.rank: none of train.lora.modules is in train.modules; name what is "
+                "trained, or set the rank to 0"
+            )
+        for part in adapted:
+            name = part.split(".")[0]
+            if self.init_parts.get(name, self.init) == "none":
+                raise ValueError(
+                    f"train.lora.rank updates trained weights, and {name} starts from nothing: "
+                    "give init= or init_parts= a bundle, or set the rank to 0"
+                )
 
 
 def parse(schema: type[Schema], config: DictConfig) -> Schema:

@@ -18,6 +18,7 @@ import lightning
 import torch
 from lightning.pytorch.core.optimizer import LightningOptimizer
 from torch import Tensor
+from torch.func import functional_call
 from torch.optim.swa_utils import AveragedModel
 
 from data.batch import Batch
@@ -27,6 +28,7 @@ from timbre.accumulation import Memory, Part, split, total_of
 from timbre.acoustic import AcousticTerms
 from timbre.adversary import Adversary
 from timbre.config import RunConfig
+from timbre.lora import Adapters
 from timbre.networks import Networks
 from timbre.objective import ANCHORED, Objective, active_terms, balances_wave
 from timbre.optimization import build_optimizers, set_learning_rates, warmed_average
@@ -100,6 +102,7 @@ class VoiceCloner(lightning.LightningModule):
         """The GPT that the run began with, where it is to stay near to it; saved with the run."""
         for name, module in self.networks.named_children():
             module.requires_grad_(name in config.train.modules)
+        self.adapters = Adapters(self.networks, config.train.lora, config.train.modules)
         decay = config.train.average_decay
         self.average = (
             AveragedModel(self.networks, multi_avg_fn=warmed_average(decay))
@@ -155,6 +158,12 @@ class VoiceCloner(lightning.LightningModule):
         """The networks that are judged and saved: the moving average where there is one."""
         return self.networks if self.average is None else cast(Networks, self.average.module)
 
+    @property
+    def trained_size(self) -> int:
+        """Number of trained parameters of the networks, and of their low-rank updates."""
+        both = (self.networks, self.adapters)
+        return sum(p.numel() for each in both for p in each.parameters() if p.requires_grad)
+
     def configure_optimizers(self) -> list[torch.optim.Optimizer]:
         """One optimizer for the generators, and one for the discriminators if there are any."""
         return build_optimizers(self)
@@ -171,6 +180,7 @@ class VoiceCloner(lightning.LightningModule):
         self.skipped = []
         scalars = self.discriminator_update(batch) | self.generator_update(batch)
         scalars["skipped"] = torch.tensor(float(bool(self.skipped)), device=self.device)
+        self.adapters.merge(self.networks)
         if self.average is not None:
             self.average.update_parameters(self.networks)
         self.scalars = scalars
@@ -180,6 +190,12 @@ class VoiceCloner(lightning.LightningModule):
         self.update += 1
 
     def forward_part(self, part: Part) -> Outputs:
+        """Runs a part of a batch forward: adapted layers with weights that lead to the adapters."""
+        weights = {f"networks.{name}": w for name, w in self.adapters.weights().items()}
+        outputs: Outputs = functional_call(self, weights, (part,), tie_weights=False)
+        return outputs
+
+    def forward(self, part: Part) -> Outputs:
         """Runs a part of a batch forward, with the same random numbers at every call."""
         # Every update draws from its own random stream, so that a resumed run draws the same.
         stream = self.config.train.seed * 1_000_003 + self.update

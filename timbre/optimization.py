@@ -100,14 +100,17 @@ def build_optimizers(module: VoiceCloner) -> list[torch.optim.Optimizer]:
         members: list[nn.Module | None] = [getattr(module.networks, name)]
         if name == "sovits":
             members.append(module.speaker_classifier)
-        groups.append(_group(name, getattr(config.optimizer.rates, name), members))
+        rate = getattr(config.optimizer.rates, name)
+        groups.append(_group(name, rate, members))
+        adapters = module.adapters.of(name)
+        groups.append(_group(f"{name}_adapters", rate * config.train.lora.rate, adapters))
     rates = config.optimizer.rates
     if any(True for _ in module.objective.parameters()):
         balance = _group("balance", rates.balance, [module.objective])
         if "weight_decay" in inspect.signature(config.optimizer.kind).parameters:
             balance["weight_decay"] = 0.0  # it would pull every variance to 1
         groups.append(balance)
-    optimizers = [build(config.optimizer, groups)]
+    optimizers = [build(config.optimizer, [group for group in groups if group["params"]])]
     judging = {"sovits": module.mel_adversary, "vocoder": module.wave_adversary}
     judges = {name: each for name, each in judging.items() if each is not None}
     if judges and rates.discriminator_ratio is None:

@@ -17,6 +17,7 @@ def write_report(
     config: RunConfig,
     rows: list[Row],
     parameters: dict[str, int],
+    trained: int,
     best_update: int | None,
 ) -> None:
     """Writes the report and the curves of a finished or interrupted run.
@@ -26,6 +27,7 @@ def write_report(
         config: The run's configuration.
         rows: The rows of metrics.csv.
         parameters: Number of parameters per module.
+        trained: Number of those that were trained, or of their low-rank updates.
         best_update: Whose weights the bundle has, chosen by listening; None: nobody listened.
     """
     plot_curves(run.curves, rows)
@@ -34,7 +36,8 @@ def write_report(
     lines = [
         f"# Run `{run.folder.name}` on `{config.data.name}`",
         "",
-        f"- {last} of {config.train.updates} updates; trained: {', '.join(config.train.modules)};"
+        f"- {last} of {config.train.updates} updates; trained: {', '.join(config.train.modules)}"
+        f"{_adapted(config, trained)};"
         f" started from `{config.init}`{_kept(config)}; seed {config.train.seed}",
         f"- model `{config.model.name}`: {sizes}",
         f"- validation took {seconds_spent(rows):.0f} s",
@@ -58,6 +61,11 @@ def write_report(
         lines += ["", "## Held-out clips", ""]
         lines += [f"![{picture.stem}](samples/{picture.name})\n" for picture in pictures]
     run.report.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def _adapted(config: RunConfig, trained: int) -> str:
+    rank = config.train.lora.rank
+    return f" by LoRA of rank {rank}, {trained / 1e6:.1f} M parameters" if rank else ""
 
 
 def _kept(config: RunConfig) -> str:

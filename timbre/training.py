@@ -43,6 +43,7 @@ from timbre.config import RunConfig, parse
 from timbre.devices import Placement, place
 from timbre.listening import open_listener
 from timbre.loggers import check_loggers
+from timbre.lora import LoraConfig
 from timbre.metrics import MetricsFile, read_metrics
 from timbre.module import VoiceCloner
 from timbre.networks import Networks
@@ -225,6 +226,7 @@ def train_tokenizer(
             updates=updates,
             minutes=None,
             average_decay=None,
+            lora=LoraConfig(),
         ),
         schedule=replace(config.schedule, updates=updates),
         data=replace(config.data, with_audio=False),
@@ -343,7 +345,7 @@ def finish(
     save_bundle(run.voice, bundle)
     rows = read_metrics(run.metrics)
     best_update = module.best_update if judged else None
-    write_report(run, config, rows, networks.parameter_counts(), best_update)
+    write_report(run, config, rows, networks.parameter_counts(), module.trained_size, best_update)
     _LOG.info("voice: %s   report: %s", run.voice, run.report)
 
 
