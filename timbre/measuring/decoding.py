@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import itertools
 import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -41,6 +42,8 @@ class DecodingConfig:
     """Sentences written at once."""
     weights: tuple[str, ...] = ("float32", "float16", "bfloat16", "int8")
     """What weights are kept in; see `gpt.packed.pack_linear`."""
+    native: tuple[bool, ...] = (True,)
+    """true: in C where that is possible; false: by torch's operations; or both."""
 
 
 def measure_decoding(
@@ -49,8 +52,9 @@ def measure_decoding(
     """One measurement for each batch size and kind of weights, and one for transformers.
 
     `more` has `speedup` (over transformers fp32, median of the rounds' ratios), `bandwidth_share`
-    (bytes of weights that were read each second, of the bytes that a copy moves each second) and
-    `agreement` (share of the written tokens that the fp32 full forward would have chosen).
+    (bytes of weights that were read each second, of the bytes that a copy moves each second),
+    `agreement` (share of the written tokens that the fp32 full forward would have chosen) and
+    `native` (1: layers were computed in C; 0: by torch, and the workload's name ends in `_torch`).
     """
     torch.manual_seed(0)
     prompt, tokens = config.phonemes + config.prompt, config.tokens
@@ -72,30 +76,33 @@ def measure_decoding(
         if llama is not None:
             ids = torch.randint(sizes.codes, (rows, prompt), device=device)
             parts["transformers"] = _writes(llama, ids, tokens)
-        for weights in config.weights:
-            parts[weights] = _speaks(gpt, text, weights, written)
+        labels = [("transformers", "float32", "_transformers")] if llama is not None else []
+        in_c: dict[str, bool] = {}
+        for weights, native in itertools.product(config.weights, config.native):
+            part = weights if native else f"{weights} torch"
+            labels.append((part, weights, "" if native else "_torch"))
+            parts[part], in_c[part] = _speaks(gpt, text, weights, native, part, written)
         times = rounds(parts, repeats, device, clock)
-        name = f"decode/batch{rows}"
-        slow = "transformers" if llama is not None else config.weights[0]
+        slow = labels[0][0]
         bandwidth = bandwidth_bytes() / times.medians[_COPY]
         speed = {part: rows * tokens / seconds for part, seconds in times.medians.items()}
-        labels = [*(["transformers"] if llama is not None else []), *config.weights]
-        for part in labels:
+        for part, weights, ending in labels:
             more = {"copy_gb_s": bandwidth / 1e9, "speedup": times.ratio(slow, part)}
             if part in written:
-                read = _weight_count(gpt) * _BYTES[part] * tokens / times.medians[part]
+                read = _weight_count(gpt) * _BYTES[weights] * tokens / times.medians[part]
                 more |= {
                     "bandwidth_share": read / bandwidth,
                     "agreement": _agreement(gpt, text, written[part]),
+                    "native": float(in_c[part]),
                 }
             yield measurement(
-                name if part in written else f"{name}_transformers",
+                f"decode/batch{rows}{ending}",
                 speed[part],
                 "tokens/s",
                 (speed[slow], slow if slow != "transformers" else "transformers float32"),
                 times.peak_mb[part],
                 device,
-                part if part in written else "float32",
+                weights,
                 more,
             )
 
@@ -112,21 +119,28 @@ def _text(gpt: GPT, rows: int, prompt: int, device: torch.device) -> dict[str, T
 
 
 def _speaks(
-    gpt: GPT, text: dict[str, Tensor], weights: str, written: dict[str, Generated]
-) -> Callable[[], object]:
-    gpt.prepare(weights)
+    gpt: GPT,
+    text: dict[str, Tensor],
+    weights: str,
+    native: bool,
+    part: str,
+    written: dict[str, Generated],
+) -> tuple[Callable[[], object], bool]:
+    """What writes the text into `written[part]`, and whether its layers are computed in C."""
+    gpt.prepare(weights, native=None if native else False)
     packed = gpt.packed
+    assert packed is not None
 
     def write() -> None:
         gpt.packed = packed
         with torch.inference_mode():
-            written[weights] = gpt.generate(
+            written[part] = gpt.generate(
                 **text,
                 sampling=SamplingConfig(temperature=0.0),
                 generator=torch.Generator().manual_seed(0),
             )
 
-    return write
+    return write, packed.transformer.native is not None
 
 
 def _agreement(gpt: GPT, text: dict[str, Tensor], written: Generated) -> float:
