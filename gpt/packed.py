@@ -17,7 +17,8 @@ Linear = Callable[[Float[Tensor, "positions inputs"]], Float[Tensor, "positions 
 def best_weights(device: torch.device) -> str:
     """float16 where it computes with full-width inputs, which loses nothing of a bundle's weights.
 
-    Bundles are saved in 16 bits. Only FBGEMM (x86 processors) multiplies them by fp32 inputs.
+    Bundles are saved in 16 bits. Of torch's products, only FBGEMM's (x86 processors) multiply them
+    by fp32 inputs.
     """
     return "float16" if device.type == "cpu" and _has_fbgemm() else "float32"
 
