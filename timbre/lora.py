@@ -115,6 +115,11 @@ class Adapters(nn.Module):
         """The weights of all adapted layers, by their names in the networks."""
         return {name: each() for name, each in zip(self.names, self.layers, strict=True)}
 
+    def trained_size(self, networks: Networks) -> int:
+        """Number of trained parameters: those of the networks, and of their updates."""
+        both = (networks, self)
+        return sum(p.numel() for each in both for p in each.parameters() if p.requires_grad)
+
     @torch.no_grad()
     def merge(self, networks: Networks) -> None:
         """Writes the weights into the networks."""

@@ -158,12 +158,6 @@ class VoiceCloner(lightning.LightningModule):
         """The networks that are judged and saved: the moving average where there is one."""
         return self.networks if self.average is None else cast(Networks, self.average.module)
 
-    @property
-    def trained_size(self) -> int:
-        """Number of trained parameters of the networks, and of their low-rank updates."""
-        both = (self.networks, self.adapters)
-        return sum(p.numel() for each in both for p in each.parameters() if p.requires_grad)
-
     def configure_optimizers(self) -> list[torch.optim.Optimizer]:
         """One optimizer for the generators, and one for the discriminators if there are any."""
         return build_optimizers(self)

@@ -345,7 +345,8 @@ def finish(
     save_bundle(run.voice, bundle)
     rows = read_metrics(run.metrics)
     best_update = module.best_update if judged else None
-    write_report(run, config, rows, networks.parameter_counts(), module.trained_size, best_update)
+    trained = module.adapters.trained_size(module.networks)
+    write_report(run, config, rows, networks.parameter_counts(), trained, best_update)
     _LOG.info("voice: %s   report: %s", run.voice, run.report)
 
 
