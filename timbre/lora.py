@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.func import functional_call
 
 from data.errors import InputError
 from timbre.networks import Networks
@@ -114,6 +115,11 @@ class Adapters(nn.Module):
     def weights(self) -> dict[str, Tensor]:
         """The weights of all adapted layers, by their names in the networks."""
         return {name: each() for name, each in zip(self.names, self.layers, strict=True)}
+
+    def call(self, module: nn.Module, networks: str, *inputs: object) -> object:
+        """Runs a module with the weights in place of those of its networks, which it so calls."""
+        weights = {f"{networks}.{name}": weight for name, weight in self.weights().items()}
+        return functional_call(module, weights, inputs, tie_weights=False)
 
     def trained_size(self, networks: Networks) -> int:
         """Number of trained parameters: those of the networks, and of their updates."""

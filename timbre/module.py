@@ -2,8 +2,7 @@
 
 One batch is one update: the generator side (tokenizer, GPT, SoVITS, vocoder: whatever
 `train.modules` names) runs forward, the discriminators learn from its detached outputs, then the
-generators learn against the discriminators just updated. Where memory is short, a batch is computed
-in parts whose gradients add up to that of the whole (`timbre.accumulation`).
+generators learn against the discriminators just updated; in parts where memory is short.
 """
 
 from __future__ import annotations
@@ -18,7 +17,6 @@ import lightning
 import torch
 from lightning.pytorch.core.optimizer import LightningOptimizer
 from torch import Tensor
-from torch.func import functional_call
 from torch.optim.swa_utils import AveragedModel
 
 from data.batch import Batch
@@ -185,9 +183,7 @@ class VoiceCloner(lightning.LightningModule):
 
     def forward_part(self, part: Part) -> Outputs:
         """Runs a part of a batch forward: adapted layers with weights that lead to the adapters."""
-        weights = {f"networks.{name}": w for name, w in self.adapters.weights().items()}
-        outputs: Outputs = functional_call(self, weights, (part,), tie_weights=False)
-        return outputs
+        return cast(Outputs, self.adapters.call(self, "networks", part))
 
     def forward(self, part: Part) -> Outputs:
         """Runs a part of a batch forward, with the same random numbers at every call."""
@@ -390,8 +386,7 @@ class VoiceCloner(lightning.LightningModule):
         optimizers: Any = self.optimizers()
         if not isinstance(optimizers, list):
             optimizers = [optimizers]
-        found: LightningOptimizer = optimizers[0 if name == "generator" else 1]
-        return found
+        return cast(LightningOptimizer, optimizers[0 if name == "generator" else 1])
 
     def step(self, name: str, loss: Tensor) -> dict[str, Tensor]:
         """A step of the named optimizer with clipped gradients; a non-finite one is skipped."""
