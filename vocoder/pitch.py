@@ -150,12 +150,13 @@ class PitchPredictor(nn.Module):
         probability = logits.float().softmax(1)
         peak = probability.argmax(1, keepdim=True)
         index = torch.arange(self.config.bins, device=mel.device)[None, :, None]
-        weight = probability * ((index - peak).abs() <= _PEAK_BINS)
-        log_f0 = (weight * self.log_hz.float()[None, :, None]).sum(1) / weight.sum(1)
+        # fp64: rounding a logarithm to fp32 moves the pitch by 1e-4 Hz, and phases add that up.
+        weight = probability.double() * ((index - peak).abs() <= _PEAK_BINS)
+        log_f0 = (weight * self.log_hz.double()[None, :, None]).sum(1) / weight.sum(1)
         voiced = voicing > 0
         if mel_lengths is not None:
             voiced = voiced & length_mask(mel_lengths, mel.shape[2])
-        return log_f0.exp() * voiced
+        return log_f0.exp().float() * voiced
 
     def _soft_classes(self, f0: Tensor) -> Tensor:
         """Return targets [batch, bins, frames] that sum to 1 over the bins."""

@@ -35,10 +35,10 @@ def ada(base_run: RunDir) -> Synthesizer:
     return voice
 
 
-def assert_sounds_alike(audio: np.ndarray, expected: np.ndarray, rms: float = 2e-5) -> None:
-    """Equal but for rounding, which the phases of the vocoder magnify here and there."""
+def assert_sounds_alike(audio: np.ndarray, expected: np.ndarray) -> None:
+    """Equal but for rounding, which the phases of an untrained vocoder magnify here and there."""
     difference = audio - expected
-    assert np.sqrt(np.mean(difference**2)) < rms
+    assert np.sqrt(np.mean(difference**2)) < 2e-5
     assert np.abs(difference).max() < 1e-3
 
 
@@ -51,7 +51,7 @@ def test_the_bundled_base_streams_what_it_speaks() -> None:
         "Hello there. My brother fixes clocks; my sister breaks them.",
     )
     spoken = np.concatenate([s.audio for s in voice.sentences(text, manner)])
-    assert_sounds_alike(np.concatenate(list(voice.stream(text, manner))), spoken, rms=5e-5)
+    np.testing.assert_allclose(np.concatenate(list(voice.stream(text, manner))), spoken, atol=2e-4)
 
 
 @pytest.mark.parametrize("speed", [1.0, 0.7, 1.6])
