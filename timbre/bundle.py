@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -20,6 +19,7 @@ from data.errors import InputError
 from data.mel import AudioConfig
 from data.text.symbols import SYMBOL_TABLE_VERSION, SYMBOLS
 from timbre.config import parse
+from timbre.files import write_whole
 from timbre.networks import ModelConfig, Networks
 
 _LOG = logging.getLogger(__name__)
@@ -107,21 +107,19 @@ def save_bundle(folder: Path, bundle: Bundle) -> None:
     _replace(folder / DISCRIMINATORS, save(teachers) if teachers else None)
     _replace(folder / MODEL, save(speaking))
     _replace(folder / LEXICON, None if bundle.lexicon is None else bundle.lexicon.read_bytes())
-    _replace(folder / CONFIG, json.dumps(asdict(header), indent=1, ensure_ascii=False).encode())
+    _replace(folder / CONFIG, json.dumps(asdict(header), indent=1, ensure_ascii=False))
 
 
 def _compact(tensor: Tensor) -> Tensor:
     return (tensor.half() if tensor.is_floating_point() else tensor).detach().cpu().contiguous()
 
 
-def _replace(path: Path, content: bytes | None) -> None:
+def _replace(path: Path, content: str | bytes | None) -> None:
     """Puts a whole file in place of what was there; None leaves no file."""
     if content is None:
         path.unlink(missing_ok=True)
-        return
-    present = path.with_name(f"{path.name}.tmp")
-    present.write_bytes(content)
-    os.replace(present, path)
+    else:
+        write_whole(path, content)
 
 
 def load_bundle(folder: Path) -> Bundle:

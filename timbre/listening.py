@@ -5,14 +5,13 @@ from __future__ import annotations
 import copy
 import logging
 import math
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import cast
 
 import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import nn
 
 from data.audio import write_wav
@@ -24,6 +23,7 @@ from gpt.tokenizer import SemanticTokenizer
 from sovits.speaker_encoder import SpeakerEncoder
 from timbre.bundle import mean_embedding
 from timbre.config import RunConfig
+from timbre.files import write_whole
 from timbre.judges.clip import Clip, Judge, Measure
 from timbre.judges.mel_distance import MelDistance
 from timbre.judges.optional import NotAvailableError
@@ -134,9 +134,7 @@ class Listener:
         """
         judge = copy.deepcopy(_judging_part(networks))
         path.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = path.with_name(path.name + ".tmp")
-        save_file({name: t.contiguous() for name, t in judge.state_dict().items()}, unfinished)
-        os.replace(unfinished, path)
+        write_whole(path, save({name: t.contiguous() for name, t in judge.state_dict().items()}))
         self._frozen = self._judges_of(judge)
 
     def restore(self, networks: Networks, path: Path) -> None:
