@@ -1,9 +1,12 @@
 """A causal transformer: RMSNorm, rotary positions, SwiGLU."""
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
+from torch.autograd.function import FunctionCtx, once_differentiable
 
 ROTARY_BASE = 10000.0
 
@@ -81,8 +84,43 @@ class Attention(nn.Module):
         """Attend to all positions up to each one's own."""
         query, key, value = self.qkv(x).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
         query, key = rotate(query, by), rotate(key, by)
-        y = causal_attention(query, key, value)
+        # A copy, because the gradient needs the value: it would keep all of qkv.
+        y = causal_attention(query, key, value.contiguous())
         return self.out(y.transpose(1, 2).flatten(2))
+
+
+class GatedOutput(torch.autograd.Function):
+    """(SiLU(gate) * value) @ weight.T, keeping gate and value and computing the rest again.
+
+    What lies between is half of what the layer would keep for its gradient, and costs little.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: FunctionCtx,
+        gate_and_value: Float[Tensor, "batch time twice_hidden"],
+        weight: Float[Tensor, "width hidden"],
+    ) -> Float[Tensor, "batch time width"]:
+        """Apply the gate and the matrix."""
+        ctx.save_for_backward(gate_and_value, weight)
+        gate, value = gate_and_value.chunk(2, -1)
+        return F.linear(F.silu(gate) * value, weight)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Gradients of both inputs; the weight's only if it is trained."""
+        gate_and_value, weight = ctx.saved_tensors
+        gate, value = gate_and_value.chunk(2, -1)
+        share = gate.sigmoid()
+        gated = gate * share
+        by_product = gradient @ weight.to(gradient.dtype)
+        by_gate = by_product * value * (share + gated * (1 - share))
+        by_weight = None
+        if ctx.needs_input_grad[1]:
+            product = (gated * value).flatten(0, -2)
+            by_weight = (gradient.flatten(0, -2).T @ product).to(weight.dtype)
+        return torch.cat((by_gate, by_product * gated), -1), by_weight
 
 
 class SwiGLU(nn.Module):
@@ -100,8 +138,8 @@ class SwiGLU(nn.Module):
 
     def forward(self, x: Float[Tensor, "batch time width"]) -> Float[Tensor, "batch time width"]:
         """Apply the layer to each position."""
-        gate, value = self.gate_and_value(x).chunk(2, -1)
-        return self.out(F.silu(gate) * value)
+        y: Tensor = GatedOutput.apply(self.gate_and_value(x), self.out.weight)
+        return y
 
 
 class TransformerBlock(nn.Module):

@@ -51,6 +51,9 @@ class TrainConfig:
     start_share: float = 0.0
     """Share of the weights that the run began with in those that are judged and saved: 0 takes the
     trained ones as they are, 0.3 goes almost a third of the way back (see `timbre.blending`)."""
+    frozen: list[str] = field(default_factory=list)
+    """Parts of these modules that keep the weights of the bundle which the run starts from, as
+    sovits.speaker_encoder; parts that start from nothing are trained."""
     lora: LoraConfig = field(default_factory=LoraConfig)
     """Low-rank updates instead of a full fine-tune."""
     accumulate: int = 1
@@ -81,6 +84,11 @@ class TrainConfig:
         if unknown or not self.modules:
             raise ValueError(
                 f"train.modules is {self.modules}; give one or more of {', '.join(MODULES)}"
+            )
+        if unknown := sorted(part for part in self.frozen if part.split(".")[0] not in MODULES):
+            raise ValueError(
+                f"train.frozen: no module {unknown[0]!r}; there are {', '.join(MODULES)}, and "
+                "their parts, as sovits.speaker_encoder"
             )
         if "tokenizer" in self.modules and {"gpt", "sovits"} & set(self.modules):
             raise ValueError(
@@ -258,6 +266,10 @@ class RunConfig:
                 "set them to 0"
             )
 
+    def source_of(self, module: str) -> str:
+        """The bundle that gives a module its first weights, or none."""
+        return self.init_parts.get(module, self.init)
+
     def _check_adapted(self) -> None:
         adapted = self.train.lora.parts(self.train.modules)
         if not adapted:
@@ -267,7 +279,7 @@ class RunConfig:
             )
         for part in adapted:
             name = part.split(".")[0]
-            if self.init_parts.get(name, self.init) == "none":
+            if self.source_of(name) == "none":
                 raise ValueError(
                     f"train.lora.rank updates trained weights, and {name} starts from nothing: "
                     "give init= or init_parts= a bundle, or set the rank to 0"

@@ -26,6 +26,7 @@ from timbre.accumulation import Memory, Part, split, total_of
 from timbre.acoustic import AcousticTerms
 from timbre.adversary import Adversary
 from timbre.config import RunConfig
+from timbre.freezing import choose_trained
 from timbre.lora import Adapters
 from timbre.networks import Networks
 from timbre.objective import ANCHORED, Objective, active_terms, balances_wave
@@ -98,8 +99,7 @@ class VoiceCloner(lightning.LightningModule):
             else None
         )
         """The GPT that the run began with, where it is to stay near to it; saved with the run."""
-        for name, module in self.networks.named_children():
-            module.requires_grad_(name in config.train.modules)
+        choose_trained(self.networks, config)
         self.adapters = Adapters(self.networks, config.train.lora, config.train.modules)
         decay = config.train.average_decay
         self.average = (

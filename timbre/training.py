@@ -154,7 +154,7 @@ def check_inputs(config: RunConfig) -> None:
 
 def initial_modules(config: RunConfig) -> dict[str, list[str]]:
     """The modules that each bundle gives their first weights."""
-    sources = {name: config.init for name in MODULES} | config.init_parts
+    sources = {name: config.source_of(name) for name in MODULES}
     return {
         source: [name for name in MODULES if sources[name] == source]
         for source in dict.fromkeys(sources.values())

@@ -10,7 +10,7 @@ from omegaconf import OmegaConf
 from gpt.layout import IGNORE
 from gpt.model import GPT, GPTConfig, GPTOutputs
 from gpt.tokenizer import TokenizerConfig
-from gpt.transformer import explicit_attention
+from gpt.transformer import GatedOutput, SwiGLU, explicit_attention
 
 LAYOUTS = ("interleaved", "plain")
 CONFIG = GPTConfig(
@@ -193,6 +193,41 @@ def test_explicit_attention_equals_the_fused_one():
         y.square().sum().backward()
         results.append((y.detach(), leaf.grad))
     torch.testing.assert_close(results[0], results[1], atol=1e-5, rtol=1e-5)
+
+
+def test_the_gated_layer_has_the_gradients_of_its_formula():
+    torch.manual_seed(0)
+    inputs = torch.randn(2, 3, 10, dtype=torch.float64, requires_grad=True)
+    weight = torch.randn(4, 5, dtype=torch.float64, requires_grad=True)
+    gate, value = inputs.chunk(2, -1)
+    written = F.linear(F.silu(gate) * value, weight)
+    torch.testing.assert_close(GatedOutput.apply(inputs, weight), written)
+    assert torch.autograd.gradcheck(GatedOutput.apply, (inputs, weight))
+    assert torch.autograd.gradcheck(GatedOutput.apply, (inputs, weight.detach()))
+
+
+def test_the_gated_layer_keeps_its_inputs_only():
+    layer, kept = SwiGLU(8, 64), []
+    x = torch.randn(2, 5, 8, requires_grad=True)
+    with torch.autograd.graph.saved_tensors_hooks(lambda t: kept.append(t) or t, lambda t: t):
+        layer(x)
+    parameters = {p.data_ptr() for p in layer.parameters()}
+    storages = {t.untyped_storage().data_ptr(): t.untyped_storage().nbytes() for t in kept}
+    activations = sum(size for place, size in storages.items() if place not in parameters)
+    assert activations == 4 * 2 * 5 * (8 + 2 * 64)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_the_gated_layer_trains_in_half_precision(dtype: torch.dtype):
+    torch.manual_seed(0)
+    layer, x = SwiGLU(16, 32), torch.randn(2, 6, 16)
+    exact = torch.autograd.grad(layer(x).square().sum(), list(layer.parameters()))
+    with torch.autocast("cpu", dtype):
+        loss = layer(x).float().square().sum()
+    rounded = torch.autograd.grad(loss, list(layer.parameters()))
+    for one, other in zip(rounded, exact, strict=True):
+        assert one.dtype == torch.float32
+        assert F.cosine_similarity(one.flatten(), other.flatten(), dim=0) > 0.999
 
 
 def test_long_pauses_share_a_count():

@@ -1,0 +1,52 @@
+"""Parts of trained modules that keep the weights they start with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from data.errors import InputError
+from timbre.config import RunConfig
+from timbre.module import VoiceCloner
+
+ENCODER = "train.frozen=[sovits.speaker_encoder]"
+
+
+def trained(module: VoiceCloner) -> set[str]:
+    named = module.networks.named_parameters()
+    return {".".join(name.split(".")[:2]) for name, p in named if p.requires_grad}
+
+
+def test_what_is_frozen_is_not_trained(
+    from_base: list[str], configured: Callable[..., RunConfig]
+) -> None:
+    config = configured(*from_base, ENCODER, "train.modules=[gpt,sovits]")
+    module = VoiceCloner(config, speakers=1)
+    assert "sovits.decoder" in trained(module)
+    assert "gpt.transformer" in trained(module)
+    assert {name.split(".")[0] for name in trained(module)} == {"gpt", "sovits"}
+    assert "sovits.speaker_encoder" not in trained(module)
+
+
+def test_the_finetune_leaves_the_speaker_encoder_alone(
+    configured: Callable[..., RunConfig],
+) -> None:
+    assert configured("experiment=finetune").train.frozen == ["sovits.speaker_encoder"]
+
+
+def test_what_starts_from_nothing_is_trained(
+    from_base: list[str], configured: Callable[..., RunConfig]
+) -> None:
+    config = configured(*from_base, ENCODER, "init_parts.sovits=none")
+    assert "sovits.speaker_encoder" in trained(VoiceCloner(config, speakers=1))
+
+
+def test_what_is_not_there_cannot_be_frozen(
+    from_base: list[str], configured: Callable[..., RunConfig]
+) -> None:
+    with pytest.raises(InputError, match=r"no module 'decoder'"):
+        configured("train.frozen=[decoder]")
+    config = configured(*from_base, "train.frozen=[sovits.encoder]")
+    with pytest.raises(InputError, match=r"no part 'sovits.encoder'"):
+        VoiceCloner(config, speakers=1)
