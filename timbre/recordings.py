@@ -32,7 +32,7 @@ def read_recordings(
         path: A manifest (.jsonl), a folder that holds `manifest.jsonl` or else audio files, or an
             audio file.
         sample_rate_hz: Wanted sample rate.
-        frontend: Phonemizes the texts.
+        frontend: Phonemizes the texts, if they are in its language; others have their own.
         split: Of a manifest with both splits, the one that is read.
         limit: At most so many, taken evenly.
         speaker: Of a manifest in which this speaker occurs, only the rows of that voice.
@@ -46,7 +46,11 @@ def read_recordings(
         rows = read_manifest(path)
         rows = [row for row in rows if row.speaker == speaker] or rows
         rows = [row for row in rows if row.split == split] or rows
-        return [clip_of(row, sample_rate_hz, frontend) for row in evenly(rows, limit)]
+        rows = evenly(rows, limit)
+        frontends = {"": frontend, frontend.language: frontend}
+        for language in {row.language for row in rows} - frontends.keys():
+            frontends[language] = TextFrontend(language)
+        return [clip_of(row, sample_rate_hz, frontends[row.language]) for row in rows]
     files = [path] if path.is_file() else sorted(path.glob("**/*"))
     files = [file for file in files if file.suffix.lower() in AUDIO_ENDINGS]
     if not files:
@@ -68,6 +72,7 @@ def clip_of(row: Utterance, sample_rate_hz: int, frontend: TextFrontend) -> Clip
         sample_rate_hz=sample_rate_hz,
         text=row.text,
         phonemes=frontend(row.text),
+        language=row.language,
         recording=row.id,
         speaker=row.speaker,
     )

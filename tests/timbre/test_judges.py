@@ -111,13 +111,14 @@ class Heard:
 
     texts: tuple[str, ...] = ()
     loaded: tuple[Any, ...] = ()
+    languages: tuple[str, ...] = ()
 
     def __init__(self, *args: Any, **options: Any) -> None:
-        Heard.loaded = args
+        Heard.loaded, Heard.languages = args, ()
         self.left = list(Heard.texts)
 
     def transcribe(self, audio: np.ndarray, **options: Any) -> tuple[list[Any], None]:
-        assert options["language"] == "en"
+        Heard.languages = (*Heard.languages, options["language"])
         assert options["temperature"] == 0.0
         assert len(audio) == 16000
         return [SimpleNamespace(text=f" {part}") for part in self.left.pop(0).split("|")], None
@@ -129,6 +130,14 @@ def whisper(monkeypatch: pytest.MonkeyPatch) -> type[Heard]:
     module.WhisperModel = Heard  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "faster_whisper", module)
     return Heard
+
+
+def test_a_recording_is_heard_in_its_own_language(whisper: type[Heard]) -> None:
+    whisper.texts = ("Twenty.", "Dvacet.")
+    clips = [clip(quiet(1.0), text="20", language=language) for language in ("", "cs")]
+    heard = Recognizer(TranscribeConfig(), "en-us")(clips)
+    assert whisper.languages == ("en", "cs")
+    assert heard["wer"].values == [0.0, 0.0]
 
 
 def test_word_errors_are_counted_over_all_words(whisper: type[Heard]) -> None:

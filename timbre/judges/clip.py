@@ -30,6 +30,8 @@ class Clip:
     """What should be heard; empty where it is not known."""
     phonemes: Phonemes | None = None
     """The same as phonemes; None where the text is not known."""
+    language: str = ""
+    """Of the text; empty where it is the one that is judged."""
     recording: str = ""
     """The reference recording that this clip is, or is a copy of; empty for free speech."""
     speaker: str = ""

@@ -38,7 +38,7 @@ class TranscribeConfig:
 
 
 class Recognizer:
-    """Listens to clips in one language; the same clip gives the same words every time.
+    """Listens to clips; the same clip gives the same words every time.
 
     Measures `wer` and `cer`: edit distance to the text over its words or letters, both normalised
     by `WordList`; may exceed 1.
@@ -50,8 +50,8 @@ class Recognizer:
 
     def __init__(self, config: TranscribeConfig, language: str) -> None:
         self._beam = config.beam
-        self._language = language.split("-")[0]
-        self._words = WordList(language)
+        self._language = language
+        self._words = {language: WordList(language)}
         self._model = _load(config)
 
     def __call__(self, clips: list[Clip]) -> dict[str, Measure]:
@@ -60,7 +60,8 @@ class Recognizer:
         heard_texts, word_counts, character_counts = [], [], []
         for clip in clips:
             heard_text = self.transcribe(clip) if clip.text else ""
-            heard, expected = self._words(heard_text), self._words(clip.text)
+            words = self._words_of(clip.language or self._language)
+            heard, expected = words(heard_text), words(clip.text)
             heard_texts.append(heard_text)
             word_counts.append(float(len(expected)))
             character_counts.append(float(len(" ".join(expected))))
@@ -71,11 +72,16 @@ class Recognizer:
             "cer": Measure(character_errors, character_counts),
         }
 
+    def _words_of(self, language: str) -> WordList:
+        if language not in self._words:
+            self._words[language] = WordList(language)
+        return self._words[language]
+
     def transcribe(self, clip: Clip) -> str:
         """What is heard in a clip."""
         segments, _ = self._model.transcribe(
             clip.at(_SAMPLE_RATE_HZ),
-            language=self._language,
+            language=(clip.language or self._language).split("-")[0],
             beam_size=self._beam,
             # Without the fall-back to sampling at higher temperatures: the same answer every time.
             temperature=0.0,
