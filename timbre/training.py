@@ -57,6 +57,9 @@ from timbre.trainer import make_trainer, quiet_lightning
 _LOG = logging.getLogger(__name__)
 
 
+_KEPT_ON_RESUMING = ("model.", "audio.", "train.modules", "train.frozen", "train.lora.rank")
+
+
 def train(composed: DictConfig, overrides: list[str]) -> int:
     """Runs the training that a composed configuration describes.
 
@@ -105,11 +108,17 @@ def open_run(composed: DictConfig, overrides: list[str]) -> tuple[RunConfig, Run
                 f"resume={composed.resume}: {groups[0]} would replace a whole group of the run's "
                 "configuration; change single keys, or start a new run with init=RUN/voice"
             )
+        before = run.load_config()
         composed = DictConfig(
-            OmegaConf.merge(
-                run.load_config(), OmegaConf.from_dotlist(changes), {"resume": str(run.folder)}
-            )
+            OmegaConf.merge(before, OmegaConf.from_dotlist(changes), {"resume": str(run.folder)})
         )
+        for key in [word.lstrip("+").split("=")[0] for word in changes]:
+            was, asked = OmegaConf.select(before, key), OmegaConf.select(composed, key)
+            if key.startswith(_KEPT_ON_RESUMING) and was != asked:
+                raise InputError(
+                    f"resume={run.folder}: {key} decides which weights there are; it was {was} "
+                    f"and cannot become {asked}. Start a new run with init={run.voice}"
+                )
         config = with_replay(parse(RunConfig, composed))
     else:
         config = with_replay(parse(RunConfig, composed))

@@ -169,6 +169,8 @@ def test_keys_may_change_on_resuming_but_not_groups(train_here, resume_in) -> No
     assert rates[1:] == pytest.approx([1e-3 * schedule.at(1), 1e-3 * schedule.at(2)], rel=1e-4)
     with pytest.raises(InputError, match="model=base would replace a whole group"):
         resume_in(run.folder, "model=base")
+    with pytest.raises(InputError, match=r"lora\.rank decides .* was 0 and cannot become 4"):
+        resume_in(run.folder, "train.lora.rank=4")
     with pytest.raises(InputError, match=r"updatess.*Did you mean 'updates'"):
         resume_in(run.folder, "train.updatess=3")
 
