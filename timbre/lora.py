@@ -35,7 +35,7 @@ class LoraConfig:
     """The updates learn at so many times `optimizer.rates.MODULE`: their steps move W less."""
     modules: list[str] = field(default_factory=lambda: ["gpt", "sovits.decoder"])
     """Modules or their parts, of those in train.modules: their linear layers get updates, and all
-    else in them is frozen. What is not named, as the speaker encoder, is trained fully."""
+    else in them is frozen. What is not named is trained fully, or frozen by train.frozen."""
 
     def __post_init__(self) -> None:
         if self.rank < 0:
