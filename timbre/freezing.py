@@ -7,6 +7,16 @@ from timbre.config import RunConfig
 from timbre.networks import Networks
 
 
+def frozen_parts(config: RunConfig) -> list[str]:
+    """Names of the parts of trained modules that keep the weights which a bundle gave them."""
+    modules = {part: part.split(".")[0] for part in config.train.frozen}
+    return [
+        part
+        for part, module in modules.items()
+        if module in config.train.modules and config.source_of(module) != "none"
+    ]
+
+
 def choose_trained(networks: Networks, config: RunConfig) -> None:
     """Requires gradients of what is trained: `train.modules` without `train.frozen`.
 
@@ -15,13 +25,11 @@ def choose_trained(networks: Networks, config: RunConfig) -> None:
     """
     for name, module in networks.named_children():
         module.requires_grad_(name in config.train.modules)
-    for part in config.train.frozen:
+    for part in frozen_parts(config):
         try:
-            frozen = networks.get_submodule(part)
+            networks.get_submodule(part).requires_grad_(False)
         except AttributeError as error:
             raise InputError(
                 f"train.frozen: there is no part {part!r} ({error}); name another, as "
                 "sovits.speaker_encoder"
             ) from error
-        if config.source_of(part.split(".")[0]) != "none":
-            frozen.requires_grad_(False)

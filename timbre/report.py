@@ -6,6 +6,7 @@ from timbre.config import RunConfig
 from timbre.doctor.curves import Curves
 from timbre.doctor.diagnosis import diagnose
 from timbre.doctor.finding import Finding
+from timbre.freezing import frozen_parts
 from timbre.metrics import Row, curve
 from timbre.plots import plot_curves
 from timbre.rundir import RunDir
@@ -65,7 +66,9 @@ def write_report(
 
 def _adapted(config: RunConfig, trained: int) -> str:
     rank = config.train.lora.rank
-    return f" by LoRA of rank {rank}, {trained / 1e6:.1f} M parameters" if rank else ""
+    by = f" by LoRA of rank {rank}, {trained / 1e6:.1f} M parameters" if rank else ""
+    frozen = frozen_parts(config)
+    return by + (f", without {', '.join(frozen)}" if frozen else "")
 
 
 def _kept(config: RunConfig) -> str:

@@ -123,7 +123,9 @@ def test_a_run_trains_the_updates_and_ships_their_sum(straight: RunDir, start) -
     moved = {name for name, tensor in start.items() if not torch.equal(tensor, saved[name])}
     assert moved
     assert moved <= set(adapted)
-    assert "gpt, sovits by LoRA of rank 2, 0." in straight.report.read_text("utf-8")
+    report = straight.report.read_text("utf-8")
+    assert "gpt, sovits by LoRA of rank 2, 0." in report
+    assert "parameters, without sovits.speaker_encoder;" in report
 
 
 def test_the_voice_speaks(straight: RunDir) -> None:
