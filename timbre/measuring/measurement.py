@@ -85,16 +85,19 @@ def rounds(
     device: torch.device,
     clock: str = "wall",
 ) -> Times:
-    """Runs all parts once to warm up, then in turns, so that a busy moment hits all of them."""
+    """Runs all parts once to warm up, then in turns, so that a busy moment hits all of them.
+
+    Memory is that of the first time: measuring it slows down what must ask for all of it anew.
+    """
     seconds: dict[str, list[float]] = {name: [] for name in parts}
-    peaks = dict.fromkeys(parts, 0.0)
-    for turn in range(repeats + 1):
+    peaks: dict[str, float] = {}
+    for name, part in parts.items():
+        memory = PeakMemory(device)
+        part()
+        peaks[name] = memory.megabytes()
+    for _ in range(repeats):
         for name, part in parts.items():
-            memory = PeakMemory(device)
-            spent = seconds_of(part, device, clock)
-            if turn:
-                seconds[name].append(spent)
-                peaks[name] = max(peaks[name], memory.megabytes())
+            seconds[name].append(seconds_of(part, device, clock))
     medians = {name: statistics.median(spent) for name, spent in seconds.items()}
     return Times(medians, seconds, peaks)
 
