@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -152,4 +153,9 @@ def _cut_at_ends(text: str, frontend: TextFrontend) -> list[str]:
             pieces[-1] += f" {piece}"
         else:
             pieces.append(piece)
-    return [piece for piece in pieces if any(c.isalnum() for c in piece)]
+    return [piece for piece in pieces if any(_has_sound(c) for c in piece)]
+
+
+def _has_sound(character: str) -> bool:
+    """Whether a character may be said: letters, digits, and emoji, whose names are."""
+    return character.isalnum() or unicodedata.category(character) == "So"

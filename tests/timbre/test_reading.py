@@ -32,7 +32,8 @@ def test_sentences_and_paragraphs_are_parted_by_pauses(frontend: TextFrontend):
     assert read(text, frontend) == [
         ("Dr. Smith came at 3.5.", 0.4),
         ("Why?", 0.7),
-        ("Nobody knows.", 0.0),
+        ("Nobody knows.", 0.4),
+        ("😀 …", 0.0),
     ]
 
 

@@ -24,6 +24,7 @@ def english() -> TextFrontend:
         ("Ask Dr. Smith, e.g. today. Go.", ["Ask Dr. Smith, e.g. today.", "Go."]),
         ("Cats, dogs, etc. They sleep.", ["Cats, dogs, etc.", "They sleep."]),
         ("Wait... what? ***", ["Wait...", "what?"]),
+        ("Well done! 👍 See you! 🎉🎉", ["Well done!", "👍 See you!", "🎉🎉"]),
         ("J. R. Smith spoke. I left.", ["J. R. Smith spoke.", "I left."]),
         ("no end at all", ["no end at all"]),
         ("See example.com or v2.0.1 now.", ["See example.com or v2.0.1 now."]),
