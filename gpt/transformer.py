@@ -112,15 +112,17 @@ class GatedOutput(torch.autograd.Function):
         """Gradients of both inputs; the weight's only if it is trained."""
         gate_and_value, weight = ctx.saved_tensors
         gate, value = gate_and_value.chunk(2, -1)
-        share = gate.sigmoid()
-        gated = gate * share
+        gated = F.silu(gate)
         by_product = gradient @ weight.to(gradient.dtype)
-        by_gate = by_product * value * (share + gated * (1 - share))
         by_weight = None
         if ctx.needs_input_grad[1]:
             product = (gated * value).flatten(0, -2)
             by_weight = (gradient.flatten(0, -2).T @ product).to(weight.dtype)
-        return torch.cat((by_gate, by_product * gated), -1), by_weight
+        by_both = torch.empty_like(gate_and_value)
+        by_gate, by_value = by_both.chunk(2, -1)
+        torch.mul(by_product, gated, out=by_value)
+        torch.ops.aten.silu_backward(by_product.mul_(value), gate, grad_input=by_gate)
+        return by_both, by_weight
 
 
 class SwiGLU(nn.Module):
