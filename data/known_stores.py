@@ -12,6 +12,7 @@ from pathlib import Path
 
 from data.errors import InputError
 from data.features import FeatureStore
+from data.files import write_whole
 from data.manifest import numbered_lines
 from data.mel import AudioConfig
 from data.pitch_track import pitch_method
@@ -62,9 +63,7 @@ class KnownStore:
             "store": store.packed.folder.name,
             "frontends": self._frontends(store.languages),
         }
-        unfinished = self._note.with_name(f".{self._note.name}.{os.getpid()}.tmp")
-        unfinished.write_text(json.dumps(note), encoding="utf-8")
-        os.replace(unfinished, self._note)
+        write_whole(self._note, json.dumps(note))
 
     def _frontends(self, languages: list[str]) -> list[str]:
         return [TextFrontend(code, self._lexicon).version for code in languages]

@@ -2,7 +2,6 @@
 
 import json
 import math
-import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from data.errors import InputError
+from data.files import write_whole
 
 SPLITS = ("train", "validation")
 MARK = b"\xef\xbb\xbf"
@@ -130,12 +130,7 @@ def write_manifest(path: Path | str, utterances: Iterable[Utterance]) -> None:
         parse_row(line, path.parent, where)
         rows.append(line + "\n")
     path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        unfinished.write_text("".join(rows), encoding="utf-8")
-        os.replace(unfinished, path)
-    finally:
-        unfinished.unlink(missing_ok=True)
+    write_whole(path, "".join(rows))
 
 
 def numbered_lines(path: Path) -> Iterator[tuple[int, int, str]]:

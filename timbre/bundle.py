@@ -16,10 +16,10 @@ from safetensors.torch import load_file, save
 from torch import Tensor
 
 from data.errors import InputError
+from data.files import write_whole
 from data.mel import AudioConfig
 from data.text.symbols import SYMBOL_TABLE_VERSION, SYMBOLS
 from timbre.config import parse
-from timbre.files import write_whole
 from timbre.networks import ModelConfig, Networks
 
 _LOG = logging.getLogger(__name__)

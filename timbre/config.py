@@ -17,7 +17,7 @@ from timbre.doctor.config import DoctorConfig
 from timbre.judges.recognizer import TranscribeConfig
 from timbre.lora import LoraConfig
 from timbre.networks import ModelConfig
-from timbre.objective import MODULES, ObjectiveConfig
+from timbre.objective import MODULES, ObjectiveConfig, check_parts
 from timbre.optimization import OptimizerConfig
 
 Schema = TypeVar("Schema")
@@ -85,11 +85,7 @@ class TrainConfig:
             raise ValueError(
                 f"train.modules is {self.modules}; give one or more of {', '.join(MODULES)}"
             )
-        if unknown := sorted(part for part in self.frozen if part.split(".")[0] not in MODULES):
-            raise ValueError(
-                f"train.frozen: no module {unknown[0]!r}; there are {', '.join(MODULES)}, and "
-                "their parts, as sovits.speaker_encoder"
-            )
+        check_parts("train.frozen", self.frozen)
         if "tokenizer" in self.modules and {"gpt", "sovits"} & set(self.modules):
             raise ValueError(
                 "train.modules: gpt and sovits learn the tokens of a finished tokenizer; train it "

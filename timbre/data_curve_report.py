@@ -15,8 +15,8 @@ from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 
 from data.errors import InputError
+from data.files import write_whole
 from timbre.evaluation_report import COLUMNS, Row
-from timbre.files import write_whole
 
 _KEPT = ("wer", "phoneme_error", "similarity", "dnsmos")
 _PANELS = (("similarity", "similarity"), ("wer", "word errors, %"))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from timbre.files import write_whole
+from data.files import write_whole
 from timbre.judges.clip import Clip, Measure
 
 _WORST = 5

@@ -16,6 +16,7 @@ from torch import nn
 
 from data.audio import write_wav
 from data.datamodule import VoiceDataModule
+from data.files import write_whole
 from data.manifest import Utterance, read_manifest
 from data.text.frontend import TextFrontend
 from gpt.sampling import SamplingConfig
@@ -23,7 +24,6 @@ from gpt.tokenizer import SemanticTokenizer
 from sovits.speaker_encoder import SpeakerEncoder
 from timbre.bundle import mean_embedding
 from timbre.config import RunConfig
-from timbre.files import write_whole
 from timbre.judges.clip import Clip, Judge, Measure
 from timbre.judges.mel_distance import MelDistance
 from timbre.judges.optional import NotAvailableError

@@ -20,7 +20,7 @@ from torch.func import functional_call
 
 from data.errors import InputError
 from timbre.networks import Networks
-from timbre.objective import MODULES
+from timbre.objective import check_parts
 
 
 @dataclass(frozen=True)
@@ -43,11 +43,7 @@ class LoraConfig:
         for name, value in (("alpha", self.alpha), ("rate", self.rate)):
             if value is not None and value <= 0:
                 raise ValueError(f"train.lora.{name} is {value}; give a number above 0")
-        if unknown := sorted(part for part in self.modules if part.split(".")[0] not in MODULES):
-            raise ValueError(
-                f"train.lora.modules: no module {unknown[0]!r}; there are {', '.join(MODULES)}, "
-                "and their parts, as sovits.decoder"
-            )
+        check_parts("train.lora.modules", self.modules)
 
     def parts(self, trained: list[str]) -> list[str]:
         """What gets updates, where these modules are trained."""
@@ -93,14 +89,15 @@ class Adapters(nn.Module):
     def __init__(self, networks: Networks, config: LoraConfig, trained: list[str]) -> None:
         super().__init__()
         self.names: list[str] = []
-        for part in config.parts(trained):
-            found = _linear_weights(networks, part)
-            if not found:
+        # All are found before any is frozen: parts may lie in each other.
+        found = {part: _trained_weights(networks, part) for part in config.parts(trained)}
+        for part, names in found.items():
+            if not names:
                 raise InputError(
                     f"train.lora.modules: there is no linear layer to adapt in {part!r}; name "
                     "another part, as gpt.transformer or sovits.decoder"
                 )
-            self.names += [name for name in found if name not in self.names]
+            self.names += [name for name in names if name not in self.names]
             networks.get_submodule(part).requires_grad_(False)
         scale = (config.alpha or config.rank) / max(config.rank, 1)
         self.layers = nn.ModuleList(
@@ -133,10 +130,12 @@ class Adapters(nn.Module):
             networks.get_parameter(name).copy_(weight)
 
 
-def _linear_weights(networks: Networks, part: str) -> list[str]:
-    """Full names of the weights of the linear layers at or below a dotted name."""
+def _trained_weights(networks: Networks, part: str) -> list[str]:
+    """Full names of the linear layers' weights that are trained at or below a dotted name."""
     return [
         f"{name}.weight"
         for name, layer in networks.named_modules()
-        if f"{name}.".startswith(f"{part}.") and isinstance(layer, nn.Linear)
+        if f"{name}.".startswith(f"{part}.")
+        and isinstance(layer, nn.Linear)
+        and layer.weight.requires_grad
     ]

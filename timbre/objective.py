@@ -21,6 +21,20 @@ from timbre.semantic import SemanticConfig
 MODULES = ("tokenizer", "gpt", "sovits", "vocoder")
 """Names that `train.modules` may hold; each has its own learning rate."""
 
+
+def check_parts(key: str, parts: list[str]) -> None:
+    """Refuses names of parts, as sovits.decoder, that are in no module.
+
+    Raises:
+        ValueError: There is such a name in what was given for `key`.
+    """
+    if unknown := sorted(part for part in parts if part.split(".")[0] not in MODULES):
+        raise ValueError(
+            f"{key}: no module {unknown[0]!r}; there are {', '.join(MODULES)}, and their parts, as "
+            "sovits.decoder"
+        )
+
+
 TERMS: dict[str, tuple[str, ...]] = {
     "ctc": ("tokenizer",),
     "tokenizer_rec": ("tokenizer",),

@@ -47,7 +47,7 @@ def read_recordings(
         rows = [row for row in rows if row.speaker == speaker] or rows
         rows = [row for row in rows if row.split == split] or rows
         rows = evenly(rows, limit)
-        frontends = {"": frontend, frontend.language: frontend}
+        frontends = {frontend.language: frontend}
         for language in {row.language for row in rows} - frontends.keys():
             frontends[language] = TextFrontend(language)
         return [clip_of(row, sample_rate_hz, frontends[row.language]) for row in rows]

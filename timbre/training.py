@@ -56,7 +56,6 @@ from timbre.trainer import make_trainer, quiet_lightning
 
 _LOG = logging.getLogger(__name__)
 
-
 _KEPT_ON_RESUMING = ("model.", "audio.", "train.modules", "train.frozen", "train.lora.rank")
 
 
@@ -102,7 +101,8 @@ def open_run(composed: DictConfig, overrides: list[str]) -> tuple[RunConfig, Run
     if composed.get("resume"):
         run = RunDir.existing(Path(composed.resume))
         changes = [word for word in overrides if "=" in word and not word.startswith("resume=")]
-        groups = [w for w in changes if w.lstrip("+~").split("=")[0] in run.groups]
+        keys = {word.lstrip("+~").split("=")[0]: word for word in changes}
+        groups = [word for key, word in keys.items() if key in run.groups]
         if groups:
             raise InputError(
                 f"resume={composed.resume}: {groups[0]} would replace a whole group of the run's "
@@ -112,7 +112,7 @@ def open_run(composed: DictConfig, overrides: list[str]) -> tuple[RunConfig, Run
         composed = DictConfig(
             OmegaConf.merge(before, OmegaConf.from_dotlist(changes), {"resume": str(run.folder)})
         )
-        for key in [word.lstrip("+").split("=")[0] for word in changes]:
+        for key in keys:
             was, asked = OmegaConf.select(before, key), OmegaConf.select(composed, key)
             if key.startswith(_KEPT_ON_RESUMING) and was != asked:
                 raise InputError(

@@ -3,9 +3,10 @@
 import hashlib
 import json
 import os
-import threading
 from pathlib import Path
 from typing import Any
+
+from data.files import write_whole
 
 _BLOCK = 1 << 20
 
@@ -37,9 +38,7 @@ class StepCache:
         """Keep a result."""
         file = self._file(step, key)
         file.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = file.with_name(f".{key}.{os.getpid()}.{threading.get_ident()}.tmp")
-        unfinished.write_text(json.dumps(result, ensure_ascii=False), encoding="utf-8")
-        os.replace(unfinished, file)
+        write_whole(file, json.dumps(result, ensure_ascii=False))
 
     def known_digest(self, path: Path) -> str | None:
         """Return the digest of a file that has not changed since it was last read, or None."""

@@ -35,6 +35,24 @@ def test_the_finetune_leaves_the_speaker_encoder_alone(
     assert configured("experiment=finetune").train.frozen == ["sovits.speaker_encoder"]
 
 
+def test_low_rank_updates_leave_it_alone_too(
+    from_base: list[str], configured: Callable[..., RunConfig]
+) -> None:
+    words = [*from_base, "train.modules=[gpt,sovits]", "train.lora.rank=2"]
+    for frozen, adapted in ((ENCODER, False), ("train.frozen=[]", True)):
+        config = configured(*words, frozen, "train.lora.modules=[sovits]")
+        names = VoiceCloner(config, speakers=1).adapters.names
+        assert any(name.startswith("sovits.decoder.") for name in names)
+        assert any(name.startswith("sovits.speaker_encoder.") for name in names) == adapted
+
+
+def test_an_encoder_that_is_not_adapted_is_trained_fully(
+    from_base: list[str], configured: Callable[..., RunConfig]
+) -> None:
+    words = [*from_base, "train.modules=[gpt,sovits]", "train.lora.rank=2", "train.frozen=[]"]
+    assert "sovits.speaker_encoder" in trained(VoiceCloner(configured(*words), speakers=1))
+
+
 def test_what_starts_from_nothing_is_trained(
     from_base: list[str], configured: Callable[..., RunConfig]
 ) -> None:

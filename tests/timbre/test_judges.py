@@ -147,6 +147,7 @@ def test_word_errors_are_counted_over_all_words(whisper: type[Heard]) -> None:
     clips = [clip(second, text="1 2 3"), clip(second, text="four five"), clip(second)]
     measures = judge(clips)
     assert whisper.loaded == ("tiny",)
+    assert whisper.languages == ("en", "en")
     assert measures["wer"].mean == pytest.approx(1 / 5)
     assert measures["wer"].values[:2] == [0.0, 0.5]
     assert math.isnan(measures["wer"].values[2])

@@ -93,7 +93,7 @@ def rounds(
     peaks: dict[str, float] = {}
     for name, part in parts.items():
         memory = PeakMemory(device)
-        part()
+        seconds_of(part, device, clock)
         peaks[name] = memory.megabytes()
     for _ in range(repeats):
         for name, part in parts.items():
