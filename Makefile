@@ -12,9 +12,11 @@ LATEST := runs/myvoice/latest
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
 
+# Resemblyzer, the judge of similarity, declares dependencies that do not install on Python 3.11.
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev,prepare,evaluate,languages,dask]'
+	$(BIN)/pip install --quiet --constraint constraints.txt --no-deps resemblyzer webrtcvad-wheels setuptools
 	@touch $@
 
 setup: $(STAMP) ## make .venv and install Timbre into it, editable

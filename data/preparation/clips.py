@@ -63,6 +63,7 @@ def clips_of(
     inspection: Inspection,
     words: Sequence[Word] | None,
     config: CutConfig,
+    aim_seconds: float,
 ) -> list[Clip]:
     """Cut a recording into clips and give each its text.
 
@@ -74,6 +75,7 @@ def clips_of(
         inspection: what is known of it.
         words: recognised words; None if nobody listened.
         config: lengths and pauses.
+        aim_seconds: length that clips should have, of `aim_for`.
     """
     if inspection.problem:
         nowhere = Region(0.0, 0.0)
@@ -90,7 +92,8 @@ def clips_of(
         ]
     regions = inspection.regions
     is_short = regions[-1].end - regions[0].start <= config.max_seconds
-    groups = [regions] if recording.text and is_short else cut(regions, words or (), config)
+    is_whole = recording.text and is_short
+    groups = [regions] if is_whole else cut(regions, words or (), config, aim_seconds)
     rooms = _rooms(groups, inspection.seconds)
     shares = _shares(groups, words) if words is not None else [()] * len(groups)
     texts = _texts(recording, groups, shares, words)

@@ -15,7 +15,8 @@ class CutConfig:
     """Pieces are joined over short pauses until they are this long; a sentence that stands alone
     between long pauses may stay shorter, down to `quality.min_seconds`."""
     max_seconds: float = 15.0
-    """Longest clip. For training on long passages give 15 and 30."""
+    """Longest clip. For training on long passages give 15 and 30. Clips are cut to about the middle
+    of the two, those of a voice of under two minutes shorter, so that some can be held out."""
     min_pause_seconds: float = 0.25
     """Shortest pause that a cut is made in, as the voice activity detector sees it."""
     max_pause_seconds: float = 1.0
@@ -132,7 +133,7 @@ class ValidationSplitConfig:
     share: float = 0.05
     """Share of the clips that are held out for validation."""
     least: int = 2
-    """Held-out clips at least; with fewer than ten clips none are."""
+    """Held-out clips at least; one with fewer than ten clips, none with fewer than five."""
     most: int = 100
     """Held-out clips at most."""
 

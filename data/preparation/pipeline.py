@@ -12,10 +12,12 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from data.errors import InputError
+from data.manifest import Utterance
 from data.preparation.cache import StepCache
 from data.preparation.checks import can_be_kept, verdicts
 from data.preparation.clips import Clip, clips_of
 from data.preparation.config import PrepareConfig
+from data.preparation.cutting import aim_for
 from data.preparation.executors import Executor, open_executor
 from data.preparation.inspection import Inspection, InspectRecordings, inspection_of
 from data.preparation.judges import (
@@ -101,10 +103,12 @@ class Preparation:
         recordings = [replace(r, path=r.path.absolute()) for r in recordings]
         inspections = self._inspect(recordings)
         heard = self._listen(recordings, inspections)
+        speech = sum(region.end - region.start for i in inspections for region in i.regions)
+        aim = aim_for(speech, config.cut)
         clips = [
             clip
             for recording, inspection, words in zip(recordings, inspections, heard, strict=True)
-            for clip in self._clips(recording, inspection, words)
+            for clip in self._clips(recording, inspection, words, aim)
         ]
         clips = self._measure(self._phonemize(clips))
         reasons = verdicts(clips, config.quality, self._embedding())
@@ -126,6 +130,7 @@ class Preparation:
                 self._cache,
                 self._executor,
             )
+            self._warn_of_nothing_held_out(utterances)
         outcome = Outcome(
             config, clips, reasons, kept, ids, utterances, self._notes, time.monotonic() - started
         )
@@ -171,7 +176,7 @@ class Preparation:
         return heard
 
     def _clips(
-        self, recording: Recording, inspection: Inspection, heard: Heard | None
+        self, recording: Recording, inspection: Inspection, heard: Heard | None, aim: float
     ) -> list[Clip]:
         language = (
             recording.language or self._config.language or (heard.language if heard else None)
@@ -181,7 +186,7 @@ class Preparation:
                 f"{recording.path}: nobody says which language this is; give language=CODE, e.g. en"
             )
         words = heard.words if heard else None
-        clips = clips_of(recording, inspection, words, self._config.cut)
+        clips = clips_of(recording, inspection, words, self._config.cut, aim)
         return [replace(clip, language=language or "") for clip in clips]
 
     def _phonemize(self, clips: Sequence[Clip]) -> list[Clip]:
@@ -234,6 +239,16 @@ class Preparation:
         if note not in self._notes:
             self._notes.append(note)
         return PitchAndTimbre.name
+
+    def _warn_of_nothing_held_out(self, utterances: Sequence[Utterance]) -> None:
+        wanted = self._config.validation
+        if wanted.least and all(utterance.split == "train" for utterance in utterances):
+            note = (
+                f"{len(utterances)} clips are too few to hold one out: training cannot judge "
+                "whether the voice got better. Record more, or give a lower cut.max_seconds."
+            )
+            self._notes.append(note)
+            _LOG.warning("%s", note)
 
     def _warn(self, seconds: float) -> None:
         quality = self._config.quality

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from data.preparation.cache import fingerprint
 from data.preparation.config import ValidationSplitConfig
 
-_FEWEST_CLIPS = 10
+_FEWEST_CLIPS, _FEW_CLIPS = 5, 10
 _SHORTEST_SECONDS, _LONGEST_SECONDS = 1.5, 12.0
 
 
@@ -21,6 +21,8 @@ def held_out(
     other. Clips with the same words are held out together, so that no validation text was trained
     on; clips under 1.5 s and over 12 s are held out only if there are no others.
 
+    Of fewer than ten clips one is held out, of fewer than five none.
+
     Args:
         texts: text of each clip.
         seconds: length of each clip.
@@ -29,7 +31,8 @@ def held_out(
     """
     if len(texts) < _FEWEST_CLIPS:
         return [False] * len(texts)
-    wanted = min(max(round(config.share * len(texts)), config.least), config.most)
+    least = config.least if len(texts) >= _FEW_CLIPS else min(config.least, 1)
+    wanted = min(max(round(config.share * len(texts)), least), config.most)
     keys = ["".join(filter(str.isalnum, text.casefold())) for text in texts]
     counts: dict[str, int] = {}
     fits: dict[str, bool] = {}

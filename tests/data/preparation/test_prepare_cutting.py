@@ -7,11 +7,12 @@ from hypothesis import strategies as st
 from data.preparation.activity import Region, speech_regions
 from data.preparation.alignment import divide
 from data.preparation.config import CutConfig, ValidationSplitConfig
-from data.preparation.cutting import cut, windows
+from data.preparation.cutting import aim_for, cut, windows
 from data.preparation.recognizer import Word
 from data.preparation.split import held_out
 
 CONFIG = CutConfig()
+MIDDLE = aim_for(3600.0, CONFIG)
 
 
 def regions(*lengths_and_gaps: float) -> list[Region]:
@@ -29,48 +30,62 @@ def lengths(clips: list[tuple[Region, ...]]) -> list[float]:
 
 
 def test_short_speech_stays_whole() -> None:
-    assert lengths(cut(regions(3.0, 0.5, 4.0, 0.9, 5.0), (), CONFIG)) == [13.4]
+    assert lengths(cut(regions(3.0, 0.5, 4.0, 0.9, 5.0), (), CONFIG, MIDDLE)) == [13.4]
 
 
 def test_long_pauses_are_cuts() -> None:
-    assert lengths(cut(regions(3.0, 1.5, 4.0), (), CONFIG)) == [3.0, 4.0]
+    assert lengths(cut(regions(3.0, 1.5, 4.0), (), CONFIG, MIDDLE)) == [3.0, 4.0]
 
 
 def test_cuts_prefer_long_pauses() -> None:
-    clips = cut(regions(5.0, 0.3, 4.0, 0.9, 4.0, 0.3, 6.0), (), CONFIG)
+    clips = cut(regions(5.0, 0.3, 4.0, 0.9, 4.0, 0.3, 6.0), (), CONFIG, MIDDLE)
     assert lengths(clips) == [9.3, 10.3]
 
 
 def test_no_cut_where_a_word_goes_on() -> None:
     speech = regions(8.0, 0.4, 2.0, 0.3, 7.0)
     over_first = [Word("re", 8.0, 9.3, 1.0)]
-    assert lengths(cut(speech, (), CONFIG))[0] == 8.0
-    assert lengths(cut(speech, over_first, CONFIG)) == [10.4, 7.0]
+    assert lengths(cut(speech, (), CONFIG, MIDDLE))[0] == 8.0
+    assert lengths(cut(speech, over_first, CONFIG, MIDDLE)) == [10.4, 7.0]
 
 
 def test_word_that_only_touches_the_pause_does_not_prevent_a_cut() -> None:
     speech = regions(8.0, 0.4, 9.0)
     # Recognisers let words begin early and end late, in the middle of pauses.
     words = [Word(" a", 7.0, 8.85, 1.0), Word(" b", 8.7, 9.4, 1.0)]
-    assert lengths(cut(speech, words, CONFIG)) == [8.0, 9.0]
+    assert lengths(cut(speech, words, CONFIG, MIDDLE)) == [8.0, 9.0]
 
 
 def test_no_cut_in_a_short_pause_where_a_word_may_be_on_either_side() -> None:
     speech = regions(8.0, 0.19, 9.0)
     # Between 8.5 and 8.69 s: "is" is said after the pause, but the recogniser lets it begin before.
-    assert lengths(cut(speech, [Word(" is", 8.2, 8.77, 1.0)], CONFIG)) == [17.19]
+    assert lengths(cut(speech, [Word(" is", 8.2, 8.77, 1.0)], CONFIG, MIDDLE)) == [17.19]
 
 
 def test_finer_pauses_where_there_are_no_others() -> None:
-    assert lengths(cut(regions(9.0, 0.15, 10.0), (), CONFIG)) == [9.0, 10.0]
+    assert lengths(cut(regions(9.0, 0.15, 10.0), (), CONFIG, MIDDLE)) == [9.0, 10.0]
 
 
 def test_speech_without_pauses_stays_too_long() -> None:
-    assert lengths(cut(regions(20.0), (), CONFIG)) == [20.0]
+    assert lengths(cut(regions(20.0), (), CONFIG, MIDDLE)) == [20.0]
+
+
+def test_one_minute_in_one_recording_is_cut_into_enough_clips_to_hold_two_out() -> None:
+    phrases = [length for n in range(20) for length in (2.0 + n % 3, 0.3 + 0.1 * (n % 4))]
+    minute = regions(*phrases[:-1])
+    seconds = sum(region.end - region.start for region in minute)
+    assert 55 < seconds < 65
+    usual = cut(minute, (), CONFIG, MIDDLE)
+    clips = cut(minute, (), CONFIG, aim_for(seconds, CONFIG))
+    assert len(usual) < 10 <= len(clips)
+    assert min(lengths(clips)) >= CONFIG.min_seconds
+    assert [region for clip in clips for region in clip] == minute
+    held = held_out([str(n) for n in range(len(clips))], lengths(clips), ValidationSplitConfig(), 1)
+    assert sum(held) == 2
 
 
 def test_nothing_to_cut() -> None:
-    assert cut([], (), CONFIG) == []
+    assert cut([], (), CONFIG, MIDDLE) == []
 
 
 @settings(max_examples=100, deadline=None)
@@ -85,7 +100,7 @@ def test_nothing_to_cut() -> None:
 )
 def test_cutting_loses_nothing_and_cuts_in_pauses_only(pairs: list[tuple[float, float]]) -> None:
     speech = regions(*(value for pair in pairs for value in pair))
-    clips = cut(speech, (), CONFIG)
+    clips = cut(speech, (), CONFIG, MIDDLE)
     assert [region for clip in clips for region in clip] == speech
     for clip in clips:
         longest = clip[-1].end - clip[0].start
@@ -146,5 +161,8 @@ def test_held_out_clips_do_not_depend_on_order_and_hold_all_repetitions() -> Non
     assert not held_texts & trained
 
 
-def test_few_clips_are_all_trained_on() -> None:
-    assert held_out(["a", "b"], [3.0, 3.0], ValidationSplitConfig(), seed=1) == [False, False]
+def test_of_few_clips_one_is_held_out_and_of_very_few_none() -> None:
+    held = [
+        held_out([*"abcdefghij"[:n]], [3.0] * n, ValidationSplitConfig(), 1) for n in (4, 5, 9, 10)
+    ]
+    assert [sum(each) for each in held] == [0, 1, 1, 2]
