@@ -86,6 +86,18 @@ def test_healthy_runs_are_left_alone_at_any_time(name: str) -> None:
         assert diagnose(Curves(rows[:end]), config) == []
 
 
+def test_batches_of_many_voices_are_noise_and_no_finding() -> None:
+    """A diffusion decoder trained on a corpus, its trunk frozen: all that moves `rec` is the batch.
+
+    One of the runs of docs/base-model.md, "Decoders at equal cost".
+    """
+    rows, config = rows_of("healthy-corpus"), config_of("experiment=pretrain")
+    rec = Curves(rows).series("train/rec")
+    assert rec.highest > 1.15 * rec.lowest
+    for end in range(1, len(rows) + 1):
+        assert diagnose(Curves(rows[:end]), config) == []
+
+
 @pytest.mark.parametrize("name", [name for name, found in EXPECTED.items() if found])
 def test_every_override_that_is_advised_can_be_pasted(name: str) -> None:
     config = config_of(*PROVOKED[name])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -33,6 +34,13 @@ class Series:
             return self.values
         windows = np.lib.stride_tricks.sliding_window_view(self.values, _RECENT)
         return np.asarray(np.median(windows, axis=1))
+
+    @property
+    def noise(self) -> float:
+        """Standard deviation of a value from one row to the next, by the median: what batches
+        differ by, not what is learned."""
+        steps = np.abs(np.diff(self.values))
+        return float(1.4826 * np.median(steps) / math.sqrt(2)) if len(steps) else 0.0
 
     @property
     def now(self) -> float:

@@ -15,10 +15,13 @@ if TYPE_CHECKING:
 _TERMS = ("rec", "semantic", "flow", "ctc", "tokenizer_rec", "wave_mel")
 """Terms that fall in every healthy run: no adversary and no annealing pushes them."""
 _RISEN = 1.15
-"""A term so many times above its lowest is going the wrong way; batches differ by some per cent,
-and in healthy runs none of these ever rose by more than 6."""
+"""A term so many times above its lowest is going the wrong way; batches of one voice differ by some
+per cent, and in its healthy runs none of these ever rose by more than 6."""
 _NOTICEABLE = 0.05
 """Of where the term began: what has fallen to a hundredth may double without harm."""
+_CLEAR = 4.5
+"""Times the noise that a term must rise by: where batches hold few of many voices, the medians of
+three rows differ by up to 4 with no learning at all."""
 _PHASE = 2
 """Medians of three rows in a row that this must last, unless it is the newest."""
 _WORSE_THAN_UNTUNED = 1.05
@@ -61,7 +64,8 @@ def learning_rate_too_high(curves: Curves, config: RunConfig) -> str | None:
             continue
         smooth = series.smooth
         lowest = np.minimum.accumulate(smooth)
-        risen = (smooth > _RISEN * lowest) & (smooth - lowest > _NOTICEABLE * smooth[0])
+        least_rise = max(_NOTICEABLE * smooth[0], _CLEAR * series.noise)
+        risen = (smooth > _RISEN * lowest) & (smooth - lowest > least_rise)
         if (np.convolve(risen, np.ones(_PHASE), mode="valid") == _PHASE).any() or risen[-1]:
             peak = int(np.where(risen, smooth / lowest, 0).argmax())
             seen.append(f"train/{term} rose from {lowest[peak]:.3g} to {smooth[peak]:.3g}")
