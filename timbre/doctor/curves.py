@@ -37,8 +37,7 @@ class Series:
 
     @property
     def noise(self) -> float:
-        """Standard deviation of a value from one row to the next, by the median: what batches
-        differ by, not what is learned."""
+        """Standard deviation of a value between neighbouring rows: what batches differ by."""
         steps = np.abs(np.diff(self.values))
         return float(1.4826 * np.median(steps) / math.sqrt(2)) if len(steps) else 0.0
 
