@@ -11,7 +11,7 @@ from omegaconf import DictConfig
 
 from timbre.commands import run
 
-TEXTS = ("data", "reference", "sentences", "output")
+TEXTS = ("data", "reference", "sentences", "output", "transcribe.model")
 
 
 def main(config: DictConfig) -> int:

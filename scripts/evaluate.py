@@ -10,6 +10,11 @@ from omegaconf import DictConfig
 
 from timbre.commands import run
 
+TEXTS = (
+    *("voice", "reference", "sentences", "prompt", "base", "other", "speaker", "output"),
+    "transcribe.model",
+)
+
 
 def main(config: DictConfig) -> None:
     """Evaluates; the heavy imports are here so that --help answers at once."""
@@ -20,4 +25,4 @@ def main(config: DictConfig) -> None:
 
 
 if __name__ == "__main__":
-    run(main, "evaluate", __doc__)
+    run(main, "evaluate", __doc__, verbatim=TEXTS)

@@ -12,6 +12,11 @@ from omegaconf import DictConfig
 
 from timbre.commands import run
 
+TEXTS = (
+    *("input", "speaker", "transcripts", "lexicon", "licence", "output", "cache", "scheduler"),
+    "transcribe.model",
+)
+
 
 def main(config: DictConfig) -> None:
     """Prepares; the heavy imports are here so that --help and wrong options answer at once."""
@@ -26,4 +31,4 @@ def main(config: DictConfig) -> None:
 
 
 if __name__ == "__main__":
-    run(main, "prepare", __doc__)
+    run(main, "prepare", __doc__, verbatim=TEXTS)

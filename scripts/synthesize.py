@@ -11,7 +11,10 @@ from omegaconf import DictConfig
 
 from timbre.commands import run
 
-TEXTS = ("voice", "text", "text_file", "lines", "output", "reference", "speaker", "save_voice")
+TEXTS = (
+    *("voice", "text", "text_file", "lines", "output", "reference", "speaker", "save_voice"),
+    "lexicon",
+)
 
 
 def main(config: DictConfig) -> None:

@@ -10,6 +10,7 @@ import sys
 
 from omegaconf import DictConfig
 
+from timbre.commands import TRAINING_TEXTS as TEXTS
 from timbre.commands import run
 
 
@@ -21,4 +22,4 @@ def main(config: DictConfig) -> int:
 
 
 if __name__ == "__main__":
-    run(main, "train", __doc__)
+    run(main, "train", __doc__, verbatim=TEXTS)

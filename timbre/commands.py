@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import signal
 import sys
 from collections.abc import Callable
@@ -23,6 +24,13 @@ if TYPE_CHECKING:
 INPUT_AT_FAULT, INTERRUPTED, TERMINATED = 2, 130, 143
 CONFIGS = Path(__file__).resolve().parent.parent / "configs"
 VOICES = Path("voices")
+TRAINING_TEXTS = (
+    *("init", "init_parts.tokenizer", "init_parts.gpt", "init_parts.sovits", "init_parts.vocoder"),
+    *("resume", "run.dir", "run.cache", "data.name", "data.manifest", "data.heldout"),
+    *("data.lexicon", "data.replay.manifest", "objective.semantic.teacher", "transcribe.model"),
+    "logger.project",
+)
+"""Keys of a run whose value is text as it stands: names and paths."""
 
 
 def compose(config_name: str, overrides: list[str], verbatim: tuple[str, ...] = ()) -> DictConfig:
@@ -43,19 +51,17 @@ def compose(config_name: str, overrides: list[str], verbatim: tuple[str, ...] = 
     from hydra import compose as hydra_compose
     from hydra import initialize_config_dir
     from hydra.errors import HydraException, OverrideParseException
+    from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
+    from yaml import YAMLError
 
-    search = [f"hydra.searchpath=[file://{VOICES.resolve()}]"] if VOICES.is_dir() else []
+    texts, words = told_apart(overrides, verbatim)
+    words = [_forced(word) for word in words]
     try:
         with initialize_config_dir(str(CONFIGS), version_base="1.3"):
-            split = [word.partition("=") for word in overrides]
-            texts = {key: text for key, equals, text in split if equals and key in verbatim}
-            words = [
-                _forced(key + equals + text) for key, equals, text in split if key not in texts
-            ]
-            config = hydra_compose(config_name, overrides=[*search, *words])
+            config = hydra_compose(config_name, overrides=[*_search_path(), *words])
             for key, text in texts.items():
-                config[key] = None if text == "null" else text.replace("${", "\\${")
+                OmegaConf.update(config, key, text, force_add=True)
             return config
     except (HydraException, OmegaConfBaseException) as error:
         word = (
@@ -65,6 +71,38 @@ def compose(config_name: str, overrides: list[str], verbatim: tuple[str, ...] = 
             f"configuration: {word}{' '.join(str(error).split())}\n"
             f"See `--help` for groups and options, configs/{config_name}.yaml for the keys."
         ) from error
+    except (YAMLError, UnicodeDecodeError, OSError) as error:
+        reason = " ".join(str(error).split())
+        raise InputError(
+            f"configuration: a file in {VOICES} or configs is no YAML mapping in UTF-8 ({reason}); "
+            "mend it, or take it away"
+        ) from error
+
+
+def told_apart(
+    overrides: list[str], verbatim: tuple[str, ...]
+) -> tuple[dict[str, str | None], list[str]]:
+    """What is set verbatim, as OmegaConf takes it, and the words that are left for Hydra."""
+    texts: dict[str, str | None] = {}
+    words = []
+    for word in overrides:
+        key, equals, text = word.partition("=")
+        if equals and (name := key.lstrip("+")) in verbatim:
+            # `${` would refer to another key.
+            escaped = re.sub(r"(\\*)\$\{", r"\1\1\\${", text)
+            texts[name] = None if text == "null" else escaped
+        else:
+            words.append(word)
+    return texts, words
+
+
+def _search_path() -> list[str]:
+    """The override by which Hydra finds prepared voices, where there are any."""
+    if not VOICES.is_dir():
+        return []
+    # In quotes Hydra takes all as it stands but quotes, and the backslashes in front of a quote.
+    path = re.sub(r"(\\*)'", r"\1\1\\'", f"file://{VOICES.resolve()}/")
+    return [f"hydra.searchpath=['{path}']"]
 
 
 def _forced(word: str) -> str:

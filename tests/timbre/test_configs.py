@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import runpy
 from pathlib import Path
 
 import pytest
@@ -9,9 +10,11 @@ import torch
 
 from data.errors import InputError
 from data.mel import AudioConfig
+from data.preparation.config import PrepareConfig
 from sovits.decoder import build_decoder
-from timbre.commands import CONFIGS, compose
+from timbre.commands import CONFIGS, TRAINING_TEXTS, compose
 from timbre.config import RunConfig, parse
+from timbre.evaluation import EvaluationConfig
 from timbre.module import VoiceCloner
 from timbre.networks import Networks, fitted
 from timbre.objective import MODULES
@@ -200,6 +203,31 @@ def test_a_prepared_voice_is_found(tmp_path: Path, monkeypatch) -> None:
     assert run_config("data=me").data.name == "me"
 
 
+@pytest.mark.parametrize(
+    "name",
+    ["Jürgen's", "a b (x)", "R&D#1", "k=v,w", "[x]!", "${HOME}", "b\\'c\\", 'say "hi"', "日本"],
+)
+def test_a_prepared_voice_is_found_in_any_folder(name: str, tmp_path: Path, monkeypatch) -> None:
+    folder = tmp_path / name / "voices" / "data"
+    folder.mkdir(parents=True)
+    (folder / "me.yaml").write_text("name: me\nmanifest: me.jsonl\n")
+    monkeypatch.chdir(tmp_path / name)
+    assert run_config("data=me").data.name == "me"
+
+
+@pytest.mark.parametrize("text", ["name: [me\n", "a: 1\n b: 2\n", "name: {{}\n"])
+def test_a_voice_file_that_is_no_yaml_is_named(text: str, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "voices" / "data").mkdir(parents=True)
+    (tmp_path / "voices" / "data" / "me.yaml").write_text(text)
+    with pytest.raises(InputError, match=r"data/me\.yaml.*line \d.*mend it") as caught:
+        run_config("data=me")
+    assert "\n" not in str(caught.value)
+    (tmp_path / "voices" / "data" / "me.yaml").write_bytes(b"name: \xff\n")
+    with pytest.raises(InputError, match="no YAML mapping in UTF-8"):
+        run_config("data=me")
+
+
 def test_sizes_follow_audio_and_symbols_not_a_second_number() -> None:
     config = run_config("audio=44khz", "model.gpt.width=192", "model.gpt.heads=4")
     model = fitted(config.model, config.audio)
@@ -230,6 +258,33 @@ def test_any_text_may_stand_on_the_command_line(text: str) -> None:
     words = [f"text={text}", "voice=a(b),c", "output=my file.wav", "speed=2"]
     config = parse(SynthesisConfig, compose("synthesize", words, TEXTS))
     assert (config.text, config.voice, config.speed) == (text, "a(b),c", 2.0)
+
+
+PATHS = ["/home/Jürgen/rec", "/home/J (x)/r", "/x/R&D,#1/[a]", "it's $5 {y}", "a\\${b}", "2024"]
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_any_path_may_stand_on_the_command_line(path: str) -> None:
+    words = [f"run.dir={path}", f"data.manifest={path}", f"init_parts.gpt={path}", "resume=null"]
+    config = parse(RunConfig, compose("train", words, TRAINING_TEXTS))
+    assert [config.run.dir, config.data.manifest, config.init_parts["gpt"]] == [path] * 3
+    assert config.resume is None
+
+
+@pytest.mark.parametrize(
+    ("command", "schema", "keys", "needed"),
+    [
+        ("prepare", PrepareConfig, ["input", "transcripts", "output"], ["speaker=me"]),
+        ("evaluate", EvaluationConfig, ["reference", "voice", "output"], []),
+    ],
+)
+@pytest.mark.parametrize("path", PATHS)
+def test_scripts_take_any_path(command: str, schema, keys, needed, path: str) -> None:
+    texts = runpy.run_path(str(CONFIGS.parent / f"scripts/{command}.py"))["TEXTS"]
+    words = [*needed, f"transcribe.model={path}", *(f"{key}={path}" for key in keys)]
+    config = parse(schema, compose(command, words, texts))
+    assert [getattr(config, key) for key in keys] == [path] * len(keys)
+    assert config.transcribe.model == path
 
 
 def test_mistakes_of_synthesis_are_refused_with_advice() -> None:
