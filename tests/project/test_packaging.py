@@ -14,6 +14,7 @@ CORPUS = ROOT / "data/corpus"
 
 MODULES = {
     "hydra-core": "hydra",
+    "pyyaml": "yaml",
     "phonemizer-fork": "phonemizer",
     "hibari-tts": "hibari",
     "pyopenjtalk-plus": "pyopenjtalk",

@@ -260,7 +260,7 @@ def test_any_text_may_stand_on_the_command_line(text: str) -> None:
     assert (config.text, config.voice, config.speed) == (text, "a(b),c", 2.0)
 
 
-PATHS = ["/home/Jürgen/rec", "/home/J (x)/r", "/x/R&D,#1/[a]", "it's $5 {y}", "a\\${b}", "2024"]
+PATHS = ["/srv/Jürgen/rec", "/srv/J (x)/r", "/x/R&D,#1/[a]", "it's $5 {y}", "a\\${b}", "2024"]
 
 
 @pytest.mark.parametrize("path", PATHS)
