@@ -292,3 +292,24 @@ def test_a_replay_set_is_a_few_free_training_clips_of_each_voice(config, tmp_pat
 
     with pytest.raises(InputError, match=r"replay\.licences"):
         write_replay(rows, replace(wanted, licences=["none"]), config.condition)
+
+
+def test_a_replay_set_takes_the_place_of_nothing_but_a_replay_set(config, tmp_path):
+    make(planned(config), config, EvaluationGuard())
+    rows = read_manifest(Path(config.target) / "manifest.jsonl")
+    target = tmp_path / "replay"
+    wanted = ReplaySetConfig(str(target), clips=1, min_seconds=1.0, max_seconds=9.0)
+    target.mkdir()
+    write_replay(rows, wanted, config.condition)
+    for name in ("notes.txt", "mine.opus"):
+        (target / name).write_text("mine")
+        before = sorted(target.iterdir())
+        with pytest.raises(InputError, match=rf"{name} is not of the set"):
+            write_replay(rows, wanted, config.condition)
+        assert sorted(target.iterdir()) == before
+        (target / name).unlink()
+    (target / "manifest.jsonl").unlink()
+    with pytest.raises(InputError, match="something else is there already"):
+        write_replay(rows, wanted, config.condition)
+    with pytest.raises(InputError, match="something else is there already"):
+        write_replay(rows, replace(wanted, target=str(rows[0].audio)), config.condition)
