@@ -10,8 +10,8 @@ from losses.reduction import at_least_float32, masked_mean, zero_padding
 DEFAULT_STFTS = ((2048, 512), (1024, 256), (512, 128), (128, 32))
 DEFAULT_MELS = ((2048, 512, 100), (1024, 256, 100), (512, 128, 64), (256, 64, 40))
 
-_POWER_FLOOR = 1e-9
-"""Added under the square root: its derivative at digital silence is infinite."""
+_MAGNITUDE_FLOOR = 10**-4.5
+"""Its square is added under the square root: its derivative at digital silence is infinite."""
 
 
 class MultiResolutionStftLoss(nn.Module):
@@ -19,9 +19,9 @@ class MultiResolutionStftLoss(nn.Module):
 
     L = 1/M sum_m [ ||S - S'||_F / ||S||_F + mean |log S - log S'| ] with S and S' the magnitudes of
     target and prediction; Yamamoto et al., arXiv 1910.11480, eqs. 4-6. Spectral convergence looks
-    at the loud parts and the logarithm at the quiet ones. Differences: the log is floored at
-    `floor`, so that digital silence does not dominate, and the Frobenius norms are taken over the
-    valid frames of the whole batch.
+    at the loud parts and the logarithm at the quiet ones. Differences: magnitudes are
+    sqrt(S^2 + floor^2), so that digital silence does not dominate, and the Frobenius norms are taken
+    over the valid frames of the whole batch.
 
     Use it for vocoder training, beside or instead of the mel distance. Runs in fp32 even under
     autocast; windows are buffers and are not saved.
@@ -30,18 +30,20 @@ class MultiResolutionStftLoss(nn.Module):
     def __init__(
         self,
         resolutions: tuple[tuple[int, int], ...] = DEFAULT_STFTS,
-        floor: float = 1e-5,
+        floor: float = _MAGNITUDE_FLOOR,
     ) -> None:
         """Build the windows.
 
         Args:
             resolutions: Pairs (fft_samples, hop_samples).
-            floor: Smallest magnitude that the logarithm sees.
+            floor: Smallest magnitude: that of digital silence.
 
         Raises:
-            ValueError: A hop longer than its window, or no resolution.
+            ValueError: A hop longer than its window, no resolution, or a floor that is not above 0.
         """
         super().__init__()
+        if not floor > 0:
+            raise ValueError(f"floor is {floor}; its logarithm needs a positive number")
         _check_resolutions(resolutions)
         self.resolutions = tuple((fft, hop) for fft, hop in resolutions)
         self.floor = floor
@@ -62,13 +64,13 @@ class MultiResolutionStftLoss(nn.Module):
         terms = []
         for index, (fft_samples, hop_samples) in enumerate(self.resolutions):
             window = getattr(self, f"window_{index}")
-            predicted = _magnitude(prediction, window, hop_samples)
-            true = _magnitude(target, window, hop_samples)
+            predicted = _magnitude(prediction, window, hop_samples, self.floor)
+            true = _magnitude(target, window, hop_samples, self.floor)
             frames = _frame_mask(mask, fft_samples, hop_samples)
             difference = zero_padding(predicted - true, _like(frames, true))
             energy = zero_padding(true, _like(frames, true))
             convergence = difference.norm() / energy.norm().clamp(min=self.floor)
-            log_distance = predicted.clamp(min=self.floor).log() - true.clamp(min=self.floor).log()
+            log_distance = predicted.log() - true.log()
             terms.append(convergence + masked_mean(log_distance.abs(), _like(frames, true)))
         return torch.stack(terms).mean()
 
@@ -138,7 +140,7 @@ class MultiScaleMelLoss(nn.Module):
         return torch.stack(terms).mean()
 
     def _log_mel(self, audio: Tensor, window: Tensor, hop_samples: int, filters: Tensor) -> Tensor:
-        magnitude = _magnitude(audio, window, hop_samples)
+        magnitude = _magnitude(audio, window, hop_samples, _MAGNITUDE_FLOOR)
         with torch.autocast(audio.device.type, enabled=False):
             mel = filters.to(magnitude.dtype) @ magnitude
         return mel.clamp(min=self.floor).log()
@@ -166,7 +168,7 @@ def _mel_filters(
     return torch.from_numpy(filters[filters.max(axis=1) > 0]).float()
 
 
-def _magnitude(audio: Tensor, window: Tensor, hop_samples: int) -> Tensor:
+def _magnitude(audio: Tensor, window: Tensor, hop_samples: int, floor: float) -> Tensor:
     """Return [batch, bins, 1 + samples // hop]; zero padding, so that silence may follow."""
     spectrum = torch.stft(
         audio,
@@ -177,7 +179,7 @@ def _magnitude(audio: Tensor, window: Tensor, hop_samples: int) -> Tensor:
         pad_mode="constant",
         return_complex=True,
     )
-    return (spectrum.real.square() + spectrum.imag.square() + _POWER_FLOOR).sqrt()
+    return (spectrum.real.square() + spectrum.imag.square() + floor**2).sqrt()
 
 
 def _frame_mask(mask: Tensor | None, fft_samples: int, hop_samples: int) -> Tensor | None:

@@ -58,6 +58,20 @@ def test_stft_distance_agrees_with_numpy():
     assert ours.item() == pytest.approx(convergence + log_distance, rel=1e-3)
 
 
+def test_the_floor_decides_how_much_silence_counts():
+    # Spectral convergence against nearly nothing aside, the logarithms are log 0.1 S and log floor.
+    prediction, target = noise(1, 2048), torch.zeros(1, 2048)
+    power = reference_magnitude(prediction, 256, 64) ** 2
+    for floor in (1e-2, 1e-3, 1e-6):
+        magnitude = np.sqrt(power + floor**2)
+        convergence = np.linalg.norm(magnitude - floor) / (floor * np.sqrt(magnitude.size))
+        expected = convergence + np.log(magnitude / floor).mean()
+        ours = MultiResolutionStftLoss(((256, 64),), floor=floor)(prediction, target)
+        assert ours.item() == pytest.approx(expected, rel=1e-3)
+    with pytest.raises(ValueError, match="floor is 0"):
+        MultiResolutionStftLoss(floor=0.0)
+
+
 def test_padding_changes_nothing(loss):
     prediction, target = noise(1, 1000), noise(1, 1000, seed=1)
     garbage = torch.full((1, 600), torch.nan)
