@@ -51,9 +51,3 @@ class FSQ(nn.Module):
         digits = rounded.detach().long() + half_width
         straight_through = bounded + (rounded - bounded).detach()
         return straight_through / half_width, (digits * self.basis).sum(-1)
-
-    def values_of(self, codes: Int[Tensor, "batch time"]) -> Float[Tensor, "batch time channels"]:
-        """The quantized values in [-1, 1] that a code index stands for."""
-        digits = codes[..., None] // self.basis % self.sizes
-        half_width = self.sizes // 2
-        return (digits - half_width) / half_width

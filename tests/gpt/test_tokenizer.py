@@ -37,7 +37,6 @@ def test_fsq_reaches_every_code_and_only_those():
     rounded, codes = fsq(values)
     assert sorted(set(codes.flatten().tolist())) == list(range(4 * 3 * 5))
     assert rounded.abs().max() <= 1
-    torch.testing.assert_close(fsq.values_of(codes), rounded)
 
 
 def test_fsq_digits_are_mixed_radix_with_the_first_channel_fastest():
@@ -197,6 +196,16 @@ def test_augmentation_is_a_function_of_the_generator_and_changes_the_clip():
     assert (first != mel).any(2).any(1).sum() >= 3
     assert first.min() >= mel.min()
     assert first.max() <= mel.max()
+
+
+def test_augmentation_does_not_depend_on_the_padding():
+    mel, lengths = mels([60, 44, 52, 9])
+    padded = torch.nn.functional.pad(mel, (0, 300), value=LOG_FLOOR)
+    for seed in range(4):
+        short = augment(mel, lengths, torch.Generator().manual_seed(seed))
+        long = augment(padded, lengths, torch.Generator().manual_seed(seed))
+        for one, other, length in zip(short, long, lengths.tolist(), strict=True):
+            torch.testing.assert_close(other[:, :length], one[:, :length])
 
 
 def test_augmentation_of_a_smooth_spectrum_moves_it_by_few_bands():
