@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from data.errors import InputError
 from data.mel import AudioConfig
 from data.text.symbols import MARK_SIZES, SYMBOLS
 from gpt.model import GPT, GPTConfig
@@ -110,18 +111,25 @@ class Networks(nn.Module):
     Args:
         config: Sizes and variants, made to fit the audio by `fitted`.
         audio: Geometry of the mel.
+
+    Raises:
+        InputError: Sizes that do not fit each other or the audio.
     """
 
     alignment_prior: Tensor
 
     def __init__(self, config: ModelConfig, audio: AudioConfig) -> None:
         super().__init__()
-        config = fitted(config, audio)
+        try:
+            config = fitted(config, audio)
+            self.tokenizer = SemanticTokenizer(config.tokenizer)
+            self.gpt = GPT(config.gpt)
+            decoder = build_decoder(config.decoder)
+            self.sovits = SoVITS(SpeakerEncoder(config.speaker_encoder), decoder)
+            self.vocoder = build_vocoder(config.vocoder, audio)
+        except ValueError as error:
+            raise InputError(f"model: {error}") from error
         self.config = config
-        self.tokenizer = SemanticTokenizer(config.tokenizer)
-        self.gpt = GPT(config.gpt)
-        self.sovits = SoVITS(SpeakerEncoder(config.speaker_encoder), build_decoder(config.decoder))
-        self.vocoder = build_vocoder(config.vocoder, audio)
         self.register_buffer("alignment_prior", torch.zeros(config.tokenizer.symbols))
 
     @property

@@ -22,8 +22,8 @@ class HiFiGANSizes:
 
     channels: int
     """Width before the first upsampling; every stage halves it."""
-    upsample_rates: tuple[int, ...]
-    """Samples that each stage makes of one."""
+    upsample_rates: dict[int, tuple[int, ...]]
+    """Samples that each stage makes of one, by the hop that they multiply to."""
     kernels: tuple[int, ...]
     """Kernel of each residual block that a stage averages."""
     dilations: tuple[tuple[int, ...], ...]
@@ -33,12 +33,15 @@ class HiFiGANSizes:
 
 
 _WIDE_DILATIONS = ((1, 3, 5), (1, 3, 5), (1, 3, 5))
+_FOUR_STAGES = {256: (8, 8, 2, 2), 512: (8, 8, 4, 2)}
+_THREE_STAGES = {256: (8, 8, 4), 512: (8, 8, 8)}
 HIFIGAN_VARIANTS = {
-    "v1": HiFiGANSizes(512, (8, 8, 2, 2), (3, 7, 11), _WIDE_DILATIONS, True),
-    "v2": HiFiGANSizes(128, (8, 8, 2, 2), (3, 7, 11), _WIDE_DILATIONS, True),
-    "v3": HiFiGANSizes(256, (8, 8, 4), (3, 5, 7), ((1, 2), (2, 6), (3, 12)), False),
+    "v1": HiFiGANSizes(512, _FOUR_STAGES, (3, 7, 11), _WIDE_DILATIONS, True),
+    "v2": HiFiGANSizes(128, _FOUR_STAGES, (3, 7, 11), _WIDE_DILATIONS, True),
+    "v3": HiFiGANSizes(256, _THREE_STAGES, (3, 5, 7), ((1, 2), (2, 6), (3, 12)), False),
 }
-"""Appendix A.1 of the paper."""
+"""Appendix A.1 of the paper, whose hop is 256; at 512 one stage doubles its rate, so that stages
+and widths stay the paper's."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +55,7 @@ class HiFiGANConfig:
     variant: str = "v1"
     """v1 (best, 14 M), v2 (0.95 M) or v3 (1.5 M, fastest), sizes from the paper's appendix A.1."""
     upsample_rates: tuple[int, ...] = ()
-    """Factors, even, whose product is the hop; empty: the paper's, which make 256 samples."""
+    """Factors, even, whose product is the hop; empty: the variant's for a hop of 256 or 512."""
 
     def __post_init__(self) -> None:
         if self.variant not in HIFIGAN_VARIANTS:
@@ -61,6 +64,29 @@ class HiFiGANConfig:
             )
         if any(rate < 2 or rate % 2 for rate in self.upsample_rates):
             raise ValueError(f"hifigan.upsample_rates is {self.upsample_rates}; give even factors")
+        most = HIFIGAN_VARIANTS[self.variant].channels.bit_length() - 1
+        if len(self.upsample_rates) > most:
+            raise ValueError(
+                f"hifigan.upsample_rates has {len(self.upsample_rates)} factors, and each halves "
+                f"the {2**most} channels of {self.variant}; give at most {most}"
+            )
+
+    def rates(self, hop_samples: int) -> tuple[int, ...]:
+        """Samples that each stage makes of one, for a hop.
+
+        Raises:
+            ValueError: no rates were given for such a hop.
+        """
+        known = HIFIGAN_VARIANTS[self.variant].upsample_rates
+        rates = self.upsample_rates or known.get(hop_samples, ())
+        if math.prod(rates) != hop_samples:
+            known_for = f"are known for hops of {' and '.join(map(str, known))}"
+            made = f"{rates} make {math.prod(rates)} samples of a frame" if rates else known_for
+            raise ValueError(
+                f"hifigan.upsample_rates {made}, but audio.hop_samples is {hop_samples}: give even "
+                "factors whose product is the hop"
+            )
+        return rates
 
 
 class ResidualBlock(nn.Module):
@@ -108,13 +134,7 @@ class HiFiGANGenerator(Vocoder):
     def __init__(self, config: HiFiGANConfig, audio: AudioConfig) -> None:
         super().__init__(audio)
         sizes = HIFIGAN_VARIANTS[config.variant]
-        self.rates = config.upsample_rates or sizes.upsample_rates
-        if math.prod(self.rates) != audio.hop_samples:
-            raise ValueError(
-                f"hifigan.upsample_rates {self.rates} make {math.prod(self.rates)} samples of a "
-                f"frame, but audio.hop_samples is {audio.hop_samples}: give even factors whose "
-                "product is the hop"
-            )
+        self.rates = config.rates(audio.hop_samples)
         widths = [sizes.channels >> stage for stage in range(len(self.rates) + 1)]
         self.enter = weight_norm(nn.Conv1d(audio.mel_channels, widths[0], 7, padding=3))
         self.upsamplers = nn.ModuleList()

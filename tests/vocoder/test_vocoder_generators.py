@@ -172,6 +172,7 @@ def test_configuration_is_a_structured_config() -> None:
         (lambda: VocoderConfig(kind="wavenet"), "prior_istft"),
         (lambda: HiFiGANConfig("v9"), "v1, v2, v3"),
         (lambda: HiFiGANConfig("v1", (5, 5)), "even"),
+        (lambda: HiFiGANConfig("v2", (2,) * 8), "give at most 7"),
         (lambda: PriorISTFTConfig(kernel_frames=4), "odd"),
         (lambda: PriorISTFTConfig(consistency_steps=-1), "0 or more"),
         (lambda: build_vocoder(VocoderConfig(kind="hifigan"), SMALL_AUDIO), "product is the hop"),
