@@ -6,11 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from lightning.pytorch.accelerators import AcceleratorRegistry
 
 from data.errors import InputError
 from timbre.config import TrainerConfig
 
 PRECISIONS = ("auto", "32-true", "bf16-mixed", "16-mixed")
+STRATEGIES = ("auto", "ddp")
 
 
 @dataclass(frozen=True)
@@ -33,25 +35,17 @@ def place(config: TrainerConfig) -> Placement:
     and slower than fp32.
 
     Raises:
-        InputError: A GPU was asked for and there is none, or the precision is unknown.
+        InputError: A device was asked for that is not there, or a precision or strategy that is
+            unknown.
     """
-    if config.precision not in PRECISIONS:
-        raise InputError(
-            f"trainer.precision is {config.precision!r}; give one of {', '.join(PRECISIONS)}"
-        )
-    has_gpu = torch.cuda.is_available()
-    if config.accelerator in ("gpu", "cuda") and not has_gpu:
-        raise InputError(
-            "trainer.accelerator=gpu, but torch sees no CUDA device here; use trainer=cpu, or "
-            "check the driver with nvidia-smi"
-        )
-    on_gpu = has_gpu and config.accelerator in ("auto", "gpu", "cuda")
-    accelerator = config.accelerator
+    _check(config)
+    accelerator = "gpu" if config.accelerator == "cuda" else config.accelerator
     if accelerator == "auto":
-        accelerator = "gpu" if on_gpu else "cpu"
+        accelerator = "gpu" if torch.cuda.is_available() else "cpu"
+    _check_devices(accelerator, config.devices)
     if config.precision != "auto":
         return Placement(accelerator, config.precision, f"{accelerator}, {config.precision} as set")
-    if on_gpu:
+    if accelerator == "gpu":
         bf16 = torch.cuda.is_bf16_supported(including_emulation=False)
         precision = "bf16-mixed" if bf16 else "16-mixed"
         why = "the GPU multiplies bf16" if bf16 else "the GPU has no bf16"
@@ -62,6 +56,45 @@ def place(config: TrainerConfig) -> Placement:
     else:
         precision, why = "32-true", "nothing is known of the device"
     return Placement(accelerator, precision, f"{accelerator}, {precision}: {why}")
+
+
+def _check(config: TrainerConfig) -> None:
+    """Refuses words that nothing knows, and numbers that nothing can be made of."""
+    accelerators = ("auto", "gpu", *sorted(AcceleratorRegistry.available_accelerators()))
+    known = {"accelerator": accelerators, "strategy": STRATEGIES, "precision": PRECISIONS}
+    for name, words in known.items():
+        if (word := getattr(config, name)) not in words:
+            raise InputError(f"trainer.{name} is {word!r}; give one of {', '.join(words)}")
+    for name in ("devices", "threads"):
+        if (number := getattr(config, name)) is not None and number < 1:
+            raise InputError(f"trainer.{name} is {number}; give 1 or more")
+
+
+def _check_devices(accelerator: str, wanted: int) -> None:
+    """Refuses more devices than there are; on a CPU there may be any number of processes."""
+    if accelerator == "cpu":
+        return
+    if (there := _devices(accelerator)) == 0:
+        kind, hint = f"{accelerator} device", ""
+        if accelerator == "gpu":
+            kind, hint = "CUDA device", ", or check the driver with nvidia-smi"
+        raise InputError(
+            f"trainer.accelerator={accelerator}, but torch sees no {kind} here; use trainer=cpu"
+            f"{hint}"
+        )
+    if wanted > there:
+        raise InputError(
+            f"trainer.devices is {wanted}, and {accelerator} devices here are {there}: give "
+            f"trainer.devices={there}, or trainer.accelerator=cpu for processes on the CPU"
+        )
+
+
+def _devices(accelerator: str) -> int:
+    """How many there are."""
+    if accelerator == "gpu":
+        return max(torch.cuda.device_count(), 1) if torch.cuda.is_available() else 0
+    kind = AcceleratorRegistry[accelerator]["accelerator"]
+    return int(kind.auto_device_count()) if kind.is_available() else 0
 
 
 def cpu_has_bf16() -> bool:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -44,6 +45,9 @@ class Rates:
     """Learned variances of objective.balance.kind=uncertainty."""
 
     def __post_init__(self) -> None:
+        for name, rate in asdict(self).items():
+            if rate is not None and not (math.isfinite(rate) and rate >= 0):
+                raise ValueError(f"optimizer.rates.{name} is {rate}; give a number, 0 or above")
         if self.discriminator_ratio is not None and self.discriminator_ratio <= 0:
             raise ValueError(
                 f"optimizer.rates.discriminator_ratio is {self.discriminator_ratio}; give a number "
@@ -73,6 +77,15 @@ class OptimizerConfig:
                 f"optimizer.options: {self.name} has no option {unknown[0]!r}; it has "
                 f"{', '.join(inspect.signature(found).parameters)}"
             )
+        if kept := sorted({"params", "lr"} & set(self.options)):
+            raise ValueError(
+                f"optimizer.options.{kept[0]} would be ignored: the modules' rates are "
+                "optimizer.rates"
+            )
+        try:
+            build(self, [{"params": [torch.zeros(1, requires_grad=True)], "lr": 1e-3}])
+        except (ValueError, TypeError, RuntimeError, IndexError) as error:
+            raise ValueError(f"optimizer.options: {self.name} says: {error}") from error
 
     @property
     def kind(self) -> type[torch.optim.Optimizer]:

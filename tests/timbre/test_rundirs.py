@@ -8,6 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from lightning.pytorch.accelerators import MPSAccelerator
 
 from data.errors import InputError
 from timbre import devices
@@ -130,6 +131,8 @@ def test_processes_of_one_run_share_its_folder(tmp_path: Path, monkeypatch) -> N
         (True, False, {}, ("gpu", "16-mixed")),
         (True, True, {"accelerator": "cpu"}, ("cpu", "bf16-mixed")),
         (True, True, {"accelerator": "gpu", "precision": "16-mixed"}, ("gpu", "16-mixed")),
+        (True, True, {"accelerator": "cuda"}, ("gpu", "bf16-mixed")),
+        (False, False, {"strategy": "ddp", "devices": 2}, ("cpu", "32-true")),
     ],
 )
 def test_placement(gpu: bool, bf16: bool, settings, expected, monkeypatch) -> None:
@@ -147,6 +150,29 @@ def test_impossible_placements_are_refused(monkeypatch) -> None:
         place(TrainerConfig(accelerator="gpu"))
     with pytest.raises(InputError, match="give one of auto, 32-true, bf16-mixed, 16-mixed"):
         place(TrainerConfig(precision="fp8"))
+    monkeypatch.setattr(MPSAccelerator, "is_available", lambda: False)
+    with pytest.raises(InputError, match="accelerator=mps, but torch sees no mps device"):
+        place(TrainerConfig(accelerator="mps"))
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"devices": 2}, r"devices is 2, and gpu devices here are 1: give trainer\.devices=1, or"),
+        ({"devices": 0}, r"trainer\.devices is 0; give 1 or more"),
+        ({"threads": 0}, r"trainer\.threads is 0; give 1 or more"),
+        ({"strategy": "foo"}, r"trainer\.strategy is 'foo'; give one of auto, ddp"),
+        (
+            {"accelerator": "foo"},
+            r"trainer\.accelerator is 'foo'; give one of auto, gpu, cpu",
+        ),
+    ],
+)
+def test_a_trainer_that_cannot_be_is_refused(settings, message: str, monkeypatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    with pytest.raises(InputError, match=message):
+        place(TrainerConfig(**settings))
 
 
 def test_minutes_end_a_run_and_its_schedules_follow(train_here, monkeypatch) -> None:
