@@ -149,7 +149,7 @@ def _cut_at_ends(text: str, frontend: TextFrontend) -> list[str]:
     """The text cut at sentence ends, but not after abbreviations; silent pieces are left out."""
     pieces: list[str] = []
     for piece in filter(None, map(str.strip, _SENTENCE_END.split(text))):
-        if pieces and not frontend.ends_sentence(pieces[-1]):
+        if pieces and not frontend.ends_sentence(pieces[-1], piece):
             pieces[-1] += f" {piece}"
         else:
             pieces.append(piece)

@@ -7,7 +7,7 @@ from data.text.normalize import normalize_english
 class EnglishPhonemizer(EspeakPhonemizer):
     """English of any accent that espeak-ng has (`en` is American)."""
 
-    version = "english-2"
+    version = "english-3"
 
     def normalize(self, text: str) -> str:
         """Write out numbers, abbreviations and signs in English words."""

@@ -99,7 +99,7 @@ class EspeakPhonemizer:
     between threads, and can be pickled.
     """
 
-    version = "espeak-2"
+    version = "espeak-3"
 
     def __init__(self, language: str) -> None:
         EspeakWrapper.set_library(espeakng_loader.get_library_path())

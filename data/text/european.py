@@ -6,9 +6,12 @@ from collections.abc import Callable
 from num2words import num2words
 
 from data.text.agreement import agree, count_form, spell_whole
+from data.text.fractions import fraction_rule
+from data.text.full_stops import full_stop
 from data.text.locale import Locale
 from data.text.locales import LOCALES
 from data.text.normalize import spell_numbers
+from data.text.ordinals import german_ordinal, spell_ordinals
 
 _WHOLE = r"(?P<whole>\d{1,3}(?:[. ]\d{3})+(?!\d)|\d+)"
 _AMOUNT = _WHOLE + r"(?P<decimals>,\d+)?"
@@ -17,7 +20,7 @@ _CURRENCIES = ("R$", "€", "$", "£")
 _ENDS_SENTENCE = frozenset(
     {"et cetera", "etcétera", "eccetera", "und so weiter", "enzovoort", "och så vidare"}
     | {"i tak dalej", "i tym podobne", "a tak dále", "a podobně", "так далее", "тому подобное"}
-    | {"med mera", "și altele", "другие"}
+    | {"med mera", "și altele", "другие", "Estados Unidos", "usted", "ustedes"}
 )
 _CENTURIES = frozenset({"de", "nl", "sv"})
 """Languages that count the hundreds of the years 1100 to 1999, like English."""
@@ -26,8 +29,6 @@ _WRITTEN_DAYS = {"de": r"\.\s", "cs": r"\.\s", "sv": r"\s", "ru": r"\s"}
 _FIRST = {"fr": "premier", "it": "primo", "pt": "primeiro", "ro": "întâi"}
 """Languages whose days of the month are cardinals but for the first."""
 _POLISH_AT = re.compile(r"\b(?:o|od|do|po|około)\s$", re.IGNORECASE)
-_DATIVE = re.compile(r"\b(?:am|vom|zum|dem|den|bis|ab|seit)\s$", re.IGNORECASE)
-_ARTICLE = re.compile(r"\b(?:der|die|das)\s$", re.IGNORECASE)
 _CZECH_DAYS = (
     "prvního druhého třetího čtvrtého pátého šestého sedmého osmého devátého desátého jedenáctého "
     "dvanáctého třináctého čtrnáctého patnáctého šestnáctého sedmnáctého osmnáctého devatenáctého"
@@ -54,6 +55,7 @@ class EuropeanNormalizer:
         """Return clean text (see `clean_text`) with words for digits and signs."""
         for pattern, replacement in self._rules:
             text = pattern.sub(replacement, text)
+        text = spell_ordinals(text, self._code)
         return " ".join(spell_numbers(text, self._language).split())
 
     def _make_rules(self, locale: Locale) -> list[Rule]:
@@ -63,7 +65,7 @@ class EuropeanNormalizer:
         rules: list[Rule] = [
             (re.compile(pattern), words) for pattern, words in locale.patterns.items()
         ]
-        rules += [_abbreviation(*pair) for pair in locale.abbreviations.items()]
+        rules += [_abbreviation(*pair, self._code) for pair in locale.abbreviations.items()]
         if locale.months:
             rules += self._date_rules(locale)
         rules.append((_TIME, lambda match: self._time(match, locale)))
@@ -75,6 +77,8 @@ class EuropeanNormalizer:
                 )
             )
         rules += [
+            fraction_rule(self._code),
+            (re.compile(r"(?<=\d)\^(?=-?\d)"), f" {locale.power} "),
             (re.compile(r"(?<=\d)(?:[-–]|\s[-–]\s)(?=\d{1,6}(?![\d-]))"), f" {locale.range} "),
             (re.compile(r"(?<![\w-])[-\u2212](?=\d)"), f"{locale.minus} "),
             (
@@ -135,8 +139,7 @@ class EuropeanNormalizer:
         if day == 1 and self._code in _FIRST:
             return _FIRST[self._code]
         if self._code == "de":
-            ending = "n" if _DATIVE.search(before) else "" if _ARTICLE.search(before) else "r"
-            return self._num2words(day, "ordinal") + ending
+            return german_ordinal(day, before)
         if self._code == "sv":
             return self._num2words(day, "ordinal")
         if self._code == "ru":
@@ -163,7 +166,7 @@ class EuropeanNormalizer:
             noun = "году" if within else "года"
         case = {"год": "n", "года": "g", "году": "p" if within else "d"}[noun]
         year = self._num2words(int(match.group("year")), "ordinal", case=case)
-        return f"{before}{year.removeprefix('одна ')} {noun}"
+        return f"{before}{year.removeprefix('одна ')} {noun}{full_stop(match, self._code)}"
 
     def _time(self, match: re.Match[str], locale: Locale) -> str:
         hour, minute = int(match.group("hour")), match.group("minute")
@@ -188,12 +191,13 @@ class EuropeanNormalizer:
         unit = match.group("unit")
         forms = locale.units[unit]
         money = unit in _CURRENCIES and len(decimals) == 2
+        point = full_stop(match, self._code)
         if decimals and not money:
-            return f"{whole},{decimals} {count_form(forms, None, self._code)}"
+            return f"{whole},{decimals} {count_form(forms, None, self._code)}{point}"
         spoken = agree(spell_whole(whole, self._code), forms, self._code)
         spoken = f"{spoken} {count_form(forms, int(whole), self._code)}"
         if not money or decimals == "00":
-            return spoken
+            return spoken + point
         return f"{spoken} {locale.money_and} {spell_whole(decimals.lstrip('0'), self._code)}"
 
     def _num2words(self, number: int, to: str, **options: str) -> str:
@@ -213,17 +217,14 @@ def _any(signs: list[str] | dict[str, str]) -> str:
     return "|".join(re.escape(sign) for sign in sorted(signs, key=len, reverse=True))
 
 
-def _abbreviation(written: str, words: str) -> Rule:
+def _abbreviation(written: str, words: str, code: str) -> Rule:
     """Return the rule for an abbreviation; its spaces may be left out, its first letter be big."""
     first, rest = re.escape(written[0]), re.escape(written[1:]).replace(r"\ ", r"\s?")
     if written[0].islower():
         first = f"[{written[0]}{written[0].upper()}]"
-    ends = words in _ENDS_SENTENCE and written.endswith(".")
 
     def said(match: re.Match[str]) -> str:
-        last = ends and re.match(r"\s*$|\s+[^\W\d_]", match.string[match.end() :])
-        after = match.string[match.end() :].lstrip()[:1]
-        return words + ("." if last and (not after or after.isupper()) else "")
+        return words + (full_stop(match, code) if words in _ENDS_SENTENCE else "")
 
     return re.compile(rf"(?<![\w.]){first}{rest}(?!\w)"), said
 

@@ -28,7 +28,7 @@ from data.text.symbols import (
 
 _EXCERPT_CHARACTERS = 60
 _CLOSING = " \"'”’»)]」』"
-_INITIAL = re.compile(r"(?<!\w)[^\W\d_]\.$")
+_INITIALS = re.compile(r"(?<![\w.])(?:[^\W\d_]\.)+$")
 _SENTENCE_ENDS = frozenset(".!?。।؟")
 
 logger = logging.getLogger(__name__)
@@ -132,14 +132,25 @@ class TextFrontend:
             np.array(ids, dtype=np.int64), np.array(marks, dtype=np.int64), words, spans
         )
 
-    def ends_sentence(self, text: str) -> bool:
+    def ends_sentence(self, text: str, following: str = "") -> bool:
         """Whether the end of a text ends a sentence, and is not that of an abbreviation.
 
-        A point after one letter is taken for an abbreviation or an initial (J. Smith).
+        Single letters with points are taken for initials (J. Smith), unless they are small and the
+        language writes them out (p.m.).
+
+        Args:
+            text: all of the sentence so far.
+            following: what comes after it; `No.` and `3.` end none before `5` and `Oktober`.
         """
-        if _INITIAL.search(text):
+        normalized = self._normalize(self._inline_words(text))
+        initials = _INITIALS.search(text)
+        if initials and (initials.group().isupper() or normalized.endswith(initials.group())):
             return False
-        return self._normalize(self._inline_words(text)).rstrip(_CLOSING)[-1:] in _SENTENCE_ENDS
+        if normalized.rstrip(_CLOSING)[-1:] not in _SENTENCE_ENDS:
+            return False
+        if not (following and normalized.rstrip(_CLOSING).endswith(".")):
+            return True
+        return self._normalize(self._inline_words(f"{text} {following}")).startswith(normalized)
 
     def _inline_words(self, text: str) -> InlineWords:
         return InlineWords(clean_text(text), self.language, self._inline)

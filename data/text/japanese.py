@@ -77,7 +77,7 @@ class JapanesePhonemizer:
         self.language = language
         self._module = load_package("pyopenjtalk", "Japanese")
         self._open_jtalk: Any = None
-        self.version = f"japanese-1/{package_versions('pyopenjtalk-plus', 'sudachidict_core')}"
+        self.version = f"japanese-2/{package_versions('pyopenjtalk-plus', 'sudachidict_core')}"
 
     def __reduce__(self) -> tuple[type["JapanesePhonemizer"], tuple[str]]:
         return type(self), (self.language,)

@@ -35,6 +35,8 @@ class Locale:
     """Before a negative number."""
     range: str = ""
     """Between two numbers."""
+    power: str = ""
+    """Between a number and its exponent."""
     money_and: str = ""
     """Between whole money and hundredths."""
     ordinal: str = ""

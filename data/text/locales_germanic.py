@@ -2,6 +2,9 @@
 
 from data.text.locale import Locale
 
+_DAYS = ("Montag", "Dienstag", "Mittwoch", "Donnerstag", "Freitag", "Samstag", "Sonntag")
+_SHORT_DAY = rf"(?:{'|'.join(day[:2] for day in _DAYS)})\."
+
 GERMAN = Locale(
     units={
         "%": "Prozent,Prozent n",
@@ -15,6 +18,8 @@ GERMAN = Locale(
         "mm": "Millimeter,Millimeter m",
         "°C": "Grad Celsius,Grad Celsius n",
         "°": "Grad,Grad n",
+        "Mio.": "Million,Millionen f",
+        "Mrd.": "Milliarde,Milliarden f",
     },
     signs={"&": "und", "+": "plus", "=": "gleich", "@": "at"},
     abbreviations={
@@ -29,17 +34,23 @@ GERMAN = Locale(
         "Dr.": "Doktor",
         "Prof.": "Professor",
         "Hr.": "Herr",
-        "Fr.": "Frau",
         "St.": "Sankt",
         "Str.": "Straße",
         "Nr.": "Nummer",
-        "Mio.": "Millionen",
-        "Mrd.": "Milliarden",
     },
     months="Januar Februar März April Mai Juni Juli August September Oktober November Dezember",
     hour="{hour} {hours} {minute}",
     hours="Uhr,Uhr m",
     range="bis",
+    power="hoch",
+    patterns={
+        **{rf"\b{day[:2]}\.\s?[-–]\s?(?={_SHORT_DAY})": f"{day} bis " for day in _DAYS},
+        **{rf"(?<=[gh] bis ){day[:2]}\.": day for day in _DAYS},
+        r"(?<![\w.-])Fr\.(?= [A-ZÄÖÜ])": "Frau",
+        r"([$€£])\s?(\d[\d.,]*\s?(?:Mio|Mrd)\.)": r"\2 \1",
+        r"(?<![\d\w])(?<!\d )Mio\.(?=\s\w)": "Millionen",
+        r"(?<![\d\w])(?<!\d )Mrd\.(?=\s\w)": "Milliarden",
+    },
 )
 DUTCH = Locale(
     units={
@@ -76,6 +87,7 @@ DUTCH = Locale(
     hours="uur,uur m",
     minus="min",
     range="tot",
+    power="tot de macht",
     ordinal="e|de|ste",
 )
 SWEDISH = Locale(
@@ -111,5 +123,6 @@ SWEDISH = Locale(
     minute_zero="noll",
     hours=", n",
     range="till",
+    power="upphöjt till",
     ordinal=":a|:e",
 )

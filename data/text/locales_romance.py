@@ -36,6 +36,7 @@ FRENCH = Locale(
     hours="heure,heures f",
     minus="moins",
     range="à",
+    power="puissance",
     ordinal="e|ème|ième",
 )
 SPANISH = Locale(
@@ -76,6 +77,7 @@ SPANISH = Locale(
     minute_zero="cero",
     minus="menos",
     range="a",
+    power="elevado a",
     money_and="con",
     ordinal=r"\.?o",
 )
@@ -111,6 +113,7 @@ ITALIAN = Locale(
     full_hour="{hour} in punto",
     minus="meno",
     range="a",
+    power="alla",
     money_and="e",
     ordinal=r"\.?o",
     patterns={r"\bn\.(?= ?\d)": "numero"},
@@ -150,6 +153,7 @@ PORTUGUESE = Locale(
     hours="hora,horas f",
     minus="menos",
     range="a",
+    power="elevado a",
     money_and="e",
     ordinal=r"\.?o",
 )
@@ -187,4 +191,5 @@ ROMANIAN = Locale(
     full_hour="{hour} fix",
     money_and="și",
     range="la",
+    power="la puterea",
 )

@@ -34,6 +34,7 @@ POLISH = Locale(
         "nr": "numer",
     },
     range="do",
+    power="do potęgi",
     patterns={r"\bgodz\.(?= ?\d)": "godzina"},
 )
 CZECH = Locale(
@@ -67,6 +68,7 @@ CZECH = Locale(
     minute_zero="nula",
     hours="hodina,hodiny,hodin,hodiny f",
     range="až",
+    power="na",
     patterns={r"\bč\.(?= ?\d)": "číslo", r"\bstr\.(?= ?\d)": "strana", r"\bp\.(?= [A-Z])": "pan"},
 )
 RUSSIAN = Locale(
@@ -106,6 +108,7 @@ RUSSIAN = Locale(
     hours="час,часа,часов,часа m",
     minus="минус",
     range="до",
-    patterns={r"(?<=\d) ?г\.": " г.", r"\bг\.(?= ?[А-Я])": "город"},
+    power="в степени",
+    patterns={r"(?<=\d) ?г\.": " г.", r"(?<!\d )\bг\.(?= ?[А-Я])": "город"},
     ordinal="-й|-ый|-ий",
 )

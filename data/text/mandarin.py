@@ -25,7 +25,7 @@ class MandarinPhonemizer:
     def __init__(self, language: str) -> None:
         self.language = language
         self._reader = HanziReader()
-        self.version = f"mandarin-1/{package_versions('pypinyin', 'jieba')}"
+        self.version = f"mandarin-2/{package_versions('pypinyin', 'jieba')}"
 
     def __reduce__(self) -> tuple[type["MandarinPhonemizer"], tuple[str]]:
         return type(self), (self.language,)

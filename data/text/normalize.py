@@ -5,6 +5,8 @@ from collections.abc import Callable
 
 from num2words import num2words
 
+from data.text.full_stops import full_stop
+
 _MAX_DIGITS = 15  # longer ones are said digit by digit in every language
 _SERIAL_DIGITS = (
     7  # in English, so long a number without commas is one of a telephone or an article
@@ -47,7 +49,10 @@ _ABBREVIATIONS = {
     r"a\.m\.": "A M",
     r"p\.m\.": "P M",
 }
-_ENDS_SENTENCE = frozenset({"et cetera", "Incorporated", "Limited", "Corporation"})
+_ENDS_SENTENCE = frozenset(
+    {"et cetera", "Incorporated", "Limited", "Corporation", "A M", "P M", "P H D", "Junior"}
+    | {"Senior", "Avenue", "Boulevard", "Road", "Department"}
+)
 _CURRENCIES = {
     "$": ("dollar", "dollars", "cent", "cents"),
     "£": ("pound", "pounds", "penny", "pence"),
@@ -87,15 +92,20 @@ _UNITS = {
     "°F": ("degree Fahrenheit", "degrees Fahrenheit"),
     "°": ("degree", "degrees"),
 }
+_UNIT = "|".join(map(re.escape, _UNITS))
 _FRACTIONS = {"1/2": "one half", "1/4": "one quarter", "3/4": "three quarters"}
-_FRACTIONS |= {"24/7": "twenty four seven"}
 _MONTHS = "January February March April May June July August September October November December"
 _MONTH = rf"(?:{'|'.join(f'{name[:3]}(?:{name[3:]})?' for name in _MONTHS.split())}|Sept)"
+_SHORT_MONTHS = "Jan Feb Mar Apr Jun Jul Aug Sep Sept Oct Nov Dec"
+_MONTH_POINT = rf"(?:(?:{'|'.join(f'(?<={name})' for name in _SHORT_MONTHS.split())})\.)?"
 _DAY = r"(?:[12]\d|3[01]|0?[1-9])"
 _SIGNS = {"&": "and", "@": "at", "%": "percent", "+": "plus", "=": "equals", "#": "hash"}
 _NUMBER = r"(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?"
 _MAGNITUDE = r"thousand|million|billion|trillion"
 _LETTERS = {"k": "thousand", "K": "thousand", "M": "million", "bn": "billion", "B": "billion"}
+_TELEPHONE = (
+    r"\b(?i:call|dial|fax|phone|ring|tel|telephone|text|number)\b[.:]*(?: (?i:at|is|me|on|us)\b)* ?"
+)
 _FREE = r"(?<![\w.,])"  # not in the middle of a word or of a number
 
 _DECIMAL_POINT = frozenset({"he", "ja", "ko"})
@@ -111,9 +121,9 @@ def normalize_english(text: str, day_first: bool = False) -> str:
     """Write out what English text abbreviates; text without such things comes back unchanged.
 
     Knows titles and common abbreviations, initialisms with points, money, percent, dates, times,
-    years, decades, ordinals, decimals, ranges, fractions, units and the signs & @ % + = #. A point
-    that ends a sentence as well as an abbreviation stays. Digit strings of 7 and more, or with a
-    leading zero, are read digit by digit.
+    years, decades, ordinals, decimals, ranges, fractions, powers, units and the signs & @ % + = #.
+    A point that ends a sentence as well as an abbreviation stays. Digit strings of 7 and more, or
+    with a leading zero, are read digit by digit.
 
     Args:
         text: clean text (see `clean_text`).
@@ -194,7 +204,7 @@ def _time(match: re.Match[str]) -> str:
     hour, minute = int(match.group("hour")), match.group("minute")
     spoken = _spell(hour, "en")
     half = match.group("half")
-    suffix = f" {half[0].upper()} M" if half else ""
+    suffix = f" {half[0].upper()} M{full_stop(match, 'en')}" if half else ""
     if second := match.group("second"):
         suffix = f" and {_spell(int(second), 'en')} seconds{suffix}"
     if minute == "00":
@@ -203,8 +213,13 @@ def _time(match: re.Match[str]) -> str:
     return f"{spoken} {tens}{_spell(int(minute), 'en')}{suffix}"
 
 
+def _telephone(match: re.Match[str]) -> str:
+    return (match.group("word") or "") + _digit_by_digit(re.sub(r"\D", "", match.group("digits")))
+
+
 def _hour(match: re.Match[str]) -> str:
-    return f"{_spell(int(match.group(1)), 'en')} {match.group(2).upper()} M"
+    spoken = f"{_spell(int(match.group(1)), 'en')} {match.group(2).upper()} M"
+    return spoken + full_stop(match, "en")
 
 
 def _numeric_date(match: re.Match[str], day_first: bool) -> str:
@@ -228,7 +243,8 @@ def _month_day(match: re.Match[str]) -> str:
 
 def _day_month(match: re.Match[str]) -> str:
     day = _spell_ordinal(int(match.group("day")))
-    return f"{match.group('article') or 'the '}{day} of {_full_month(match)}"
+    article = match.group("article") or "the "
+    return f"{article}{day} of {_full_month(match)}{full_stop(match, 'en')}"
 
 
 def _full_month(match: re.Match[str]) -> str:
@@ -240,8 +256,19 @@ def _spell_ordinal(number: int) -> str:
 
 
 def _fraction(match: re.Match[str]) -> str:
-    above, below = int(match.group(1)), int(match.group(2))
-    return f"{_spell(above, 'en')} {_spell_ordinal(below)}{'' if above == 1 else 's'}"
+    whole, above, below, unit = match.group("whole", "above", "below", "unit")
+    spoken = _FRACTIONS.get(f"{above}/{below}")
+    if spoken is None:
+        spoken = f"{_spell(int(above), 'en')} {_spell_ordinal(int(below))}"
+        spoken += "" if above == "1" else "s"
+    if whole:
+        spoken = f"{_cardinal(whole)} and {re.sub('^one (?=half|quarter)', 'a ', spoken)}"
+    return f"{spoken} {_UNITS[unit][bool(whole)]}" if unit else spoken
+
+
+def _power(match: re.Match[str]) -> str:
+    named = {"2": " squared", "3": " cubed"}.get(match.group(1))
+    return named or f" to the power of {match.group(1)}"
 
 
 def _year(match: re.Match[str]) -> str:
@@ -270,8 +297,7 @@ def _unit(match: re.Match[str]) -> str:
 
 def _abbreviation(words: str) -> Callable[[re.Match[str]], str]:
     def expand(match: re.Match[str]) -> str:
-        ends = words in _ENDS_SENTENCE and re.match(r"$|\s+[A-Z\"]", match.string[match.end() :])
-        return words + ("." if ends and match.group().endswith(".") else "")
+        return words + (full_stop(match, "en") if words in _ENDS_SENTENCE else "")
 
     return expand
 
@@ -282,7 +308,9 @@ def _initials(match: re.Match[str]) -> str:
 
 
 def _saint_or_street(match: re.Match[str]) -> str:
-    return "Saint" if re.match(r"\s+[A-Z]", match.string[match.end() :]) else "Street"
+    if re.match(r"\s+[A-Z]", match.string[match.end() :]):
+        return "Saint"
+    return "Street" + full_stop(match, "en")
 
 
 _ENGLISH_DATE = re.compile(
@@ -291,7 +319,6 @@ _ENGLISH_DATE = re.compile(
 )
 _ENGLISH_RULES: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], ...] = (
     (re.compile("[\u2018\u2019\u02bc]"), "'"),
-    (re.compile("\u2044"), "/"),
     *(
         (re.compile(rf"(?<![\w.]){pattern}(?!\w)"), _abbreviation(words))
         for pattern, words in _ABBREVIATIONS.items()
@@ -299,7 +326,7 @@ _ENGLISH_RULES: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str
     (re.compile(r"(?<!\w)St\."), _saint_or_street),
     (
         re.compile(
-            rf"{_FREE}(?P<month>{_MONTH})\.? (?P<day>{_DAY})(?:st|nd|rd|th)?"
+            rf"{_FREE}(?P<month>{_MONTH}){_MONTH_POINT} (?P<day>{_DAY})(?:st|nd|rd|th)?"
             r"(?![\w/:%]|[.,-]\d)"
         ),
         _month_day,
@@ -307,14 +334,17 @@ _ENGLISH_RULES: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str
     (
         re.compile(
             rf"{_FREE}(?P<article>[Tt]he )?(?P<day>{_DAY})(?:st|nd|rd|th)? (?:of )?"
-            rf"(?P<month>{_MONTH})\b\.?(?! \d\b)"
+            rf"(?P<month>{_MONTH})\b{_MONTH_POINT}(?! \d\b)"
         ),
         _day_month,
     ),
     (re.compile(r"(?<![\w/])(\d)'\s?(\d{1,2})\"(?!\w)"), r"\1 foot \2"),
     (
-        re.compile(rf"{_FREE}(?:1-)?(?:\d{{3}}-)?\d{{3}}-\d{{4}}(?![\w-])"),
-        lambda match: _digit_by_digit(match.group().replace("-", "")),
+        re.compile(
+            rf"(?P<word>{_TELEPHONE})?{_FREE}"
+            r"(?P<digits>(?:1-(?:\d{3}-)?|\d{3}-|(?(word)|(?!)))\d{3}-\d{4})(?![\w-])"
+        ),
+        _telephone,
     ),
     (re.compile(r"\d+(?:\.\d+){2,}"), lambda match: match.group().replace(".", " point ")),
     (re.compile(r"(?<!\d)\.(?=\d)"), " point "),
@@ -323,12 +353,13 @@ _ENGLISH_RULES: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str
         re.compile(
             rf"{_FREE}(?P<hour>[01]?\d|2[0-4]):(?P<minute>[0-5]\d)"
             r"(?::(?P<second>[0-5]\d))?(?!:?\d)"
-            r"(?: ?(?P<half>[AaPp])\.?[Mm]\b\.?(?!\w))?"
+            r"(?: ?(?P<half>[AaPp])\.? ?[Mm]\b\.?(?!\w))?"
         ),
         _time,
     ),
     (re.compile(rf"{_FREE}(1[0-2]|[1-9]) ?([AaPp])\.?[Mm]\b\.?(?!\w)"), _hour),
     (re.compile(r"\b(?:[A-Z]\.){2,}|\b[A-Z]\.[A-Z]\b"), _initials),
+    (re.compile(r"(?<=\d)\^(-?\d+)(?!\w)"), _power),
     (re.compile(r"(?<!\S)[-\u2212](?=[$£€¥₹]?\d)"), "minus "),
     (re.compile(rf"{_FREE}({_NUMBER}) ?([€£])(?![\d.])"), r"\2\1"),
     (
@@ -338,16 +369,17 @@ _ENGLISH_RULES: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str
         ),
         _money,
     ),
+    (re.compile(rf"{_FREE}(?<!/)24/7(?![\w/])"), "twenty four seven"),
     (
-        re.compile(rf"{_FREE}({_NUMBER}) ?({'|'.join(map(re.escape, _UNITS))})(?!\w)"),
-        _unit,
+        re.compile(
+            rf"{_FREE}(?<!/)(?:(?P<whole>\d{{1,3}}) )?(?P<above>\d)/"
+            r"(?P<below>(?<=1/)2|[3-9]|1[0-9]|[23]2|64|100)"
+            rf"(?: ?(?P<unit>{_UNIT}))?(?![\w/])"
+        ),
+        _fraction,
     ),
+    (re.compile(rf"{_FREE}({_NUMBER}) ?({_UNIT})(?!\w)"), _unit),
     (re.compile(r"#(?=\d)"), "number "),
-    (
-        re.compile(rf"{_FREE}(?<!/)(?:{'|'.join(_FRACTIONS)})(?![\w/])"),
-        lambda match: _FRACTIONS[match.group()],
-    ),
-    (re.compile(rf"{_FREE}(?<!/)(\d)/([3-9]|1[0-9]|[23]2|64|100)(?![\w/])"), _fraction),
     (re.compile(r"\b(\d{1,3}(?:,\d{3})+|\d+)(st|nd|rd|th)\b"), _ordinal),
     (re.compile(rf"{_FREE}(1[1-9]\d0|20\d0|[2-9]0)'?s\b"), _decade),
     (re.compile(rf"{_FREE}(1[1-9]\d\d|20\d\d)(?![\w%]|[.,]\d)"), _year),

@@ -106,7 +106,10 @@ _RULES: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], ...]
         re.compile(rf"({_NUMBER})\s?({'|'.join(map(re.escape, _UNITS))})(?![A-Za-z0-9])"),
         lambda match: match.group(1) + _UNITS[match.group(2)],
     ),
+    (re.compile(r"(?<=\d)\^-(\d+)"), r"のマイナス\1乗"),
+    (re.compile(r"(?<=\d)\^(\d+)"), r"の\1乗"),
     (re.compile(r"(?<![\w-])[-\u2212](?=\d)"), "マイナス"),
+    (re.compile(r"(?<!\d)(\d{1,3}) (?=\d{1,2}/\d{1,2}(?![\d/]))"), r"\1と"),
     (
         re.compile(r"(?<!\d)(\d{1,4})/(\d{1,4})(?![\d/])"),
         lambda match: f"{match.group(2)}分の{match.group(1)}",

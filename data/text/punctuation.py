@@ -27,6 +27,9 @@ _PAUSE = re.compile(
     + re.escape("".join(mark for mark in _KIND_OF if mark not in ",:"))
     + "]"
 )
+_EXPONENT = re.compile(r"(?<=\d)([⁺⁻]?[⁰¹²³⁴-⁹]+)")
+_VULGAR = "\u00bc-\u00be\u2150-\u215e\u2189"  # fractions of one character, such as ½
+_BESIDE_FRACTION = re.compile(rf"(?<=\d)(?=[{_VULGAR}])|(?<=[{_VULGAR}])(?=\d)")
 _UNSPEAKABLE = frozenset({"Cs", "Co", "Cn"})
 _JOINERS = frozenset("\u200c\u200d")
 
@@ -45,12 +48,13 @@ class Phrase:
 def clean_text(text: str) -> str:
     """Return text in form NFKC, with ASCII digits, single spaces, no invisible characters.
 
+    1½ becomes 1 1/2, and 10⁶ becomes 10^6: by NFKC alone they would be eleven halves and 106.
     Lone surrogates, private and unassigned code points stand for nothing speakable; they are
     dropped and logged.
     """
     dropped = set()
     characters = []
-    for character in unicodedata.normalize("NFKC", text):
+    for character in unicodedata.normalize("NFKC", _part_from_digits(text)):
         category = unicodedata.category(character)
         if category in _UNSPEAKABLE:
             dropped.add(character)
@@ -58,11 +62,18 @@ def clean_text(text: str) -> str:
             characters.append(str(unicodedata.digit(character)))
         elif character.isspace() or category == "Cc":
             characters.append(" ")
+        elif character == "\u2044":  # the slash of ½
+            characters.append("/")
         elif category != "Cf" or character in _JOINERS:
             characters.append(character)
     if dropped:
         logger.warning("no speech for %s; dropped", ", ".join(map(describe, sorted(dropped))))
     return " ".join("".join(characters).split())
+
+
+def _part_from_digits(text: str) -> str:
+    text = _BESIDE_FRACTION.sub(" ", text)
+    return _EXPONENT.sub(lambda match: "^" + match.group().translate({0x207B: "-"}), text)
 
 
 def split_phrases(text: str, language: str) -> list[Phrase]:

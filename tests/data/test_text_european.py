@@ -29,6 +29,20 @@ GERMAN = [
     ("z. B. Dr. Roth", "zum Beispiel Doktor Roth"),
     ("z.B. usw.", "zum Beispiel und so weiter."),
     ("Müller & Co.", "Müller und Co."),
+    ("5 Mio. Das", "fünf Millionen. Das"),
+    ("1 Mio. Euro", "eine Million Euro"),
+    ("1,5 Mrd. Euro", "1,5 Milliarden Euro"),
+    ("$5 Mio. mehr", "fünf Millionen Dollar mehr"),
+    ("mehrere Mio. Euro", "mehrere Millionen Euro"),
+    ("Mo.-Fr. geöffnet", "Montag bis Freitag geöffnet"),
+    ("Fr. Müller", "Frau Müller"),
+    ("im 19. Jahrhundert", "im neunzehnten Jahrhundert"),
+    ("Der 2. Weltkrieg", "Der zweite Weltkrieg"),
+    ("in der 2. Klasse", "in der zweiten Klasse"),
+    ("Ich bin 19. Dann", "Ich bin neunzehn. Dann"),
+    ("1½ Liter", "eineinhalb Liter"),
+    ("2¼", "zweieinviertel"),
+    ("10⁶", "zehn hoch sechs"),
     ("nichts", "nichts"),
 ]
 FRENCH = [
@@ -45,6 +59,7 @@ FRENCH = [
     ("le 2e", "le deuxième"),
     ("M. Roy et Mme Roy", "monsieur Roy et madame Roy"),
     ("n° 5", "numéro cinq"),
+    ("1½", "un et demi"),
 ]
 SPANISH = [
     ("El 3/5/2024", "El tres de mayo de dos mil veinticuatro"),
@@ -55,7 +70,9 @@ SPANISH = [
     ("1 £", "una libra"),
     ("20 %", "veinte por ciento"),
     ("-3 °C", "menos tres grados Celsius"),
-    ("EE. UU.", "Estados Unidos"),
+    ("EE. UU.", "Estados Unidos."),
+    ("en EE. UU. con", "en Estados Unidos con"),
+    ("3½ kilos", "tres y medio kilos"),
     ("Sr. López, n.º 5", "señor López, número cinco"),
     ("el 2.º piso", "el segundo piso"),
 ]
@@ -105,6 +122,7 @@ POLISH = [
     ("1,5 km", "1,5 kilometra"),
     ("20 %", "dwadzieścia procent"),
     ("np. tu", "na przykład tu"),
+    ("2. brat", "drugi brat"),
 ]
 CZECH = [
     ("Dne 3.5.2024", "Dne třetího května dva tisíce dvacet čtyři"),
@@ -117,16 +135,22 @@ CZECH = [
     ("12,50 €", "dvanáct eur padesát"),
     ("-3 °C", "minus tři stupně Celsia"),
     ("např. č. 5", "například číslo pět"),
+    ("v 19. století", "v devatenáct století"),
+    ("Mám 5. Potom", "Mám pět. Potom"),
 ]
 RUSSIAN = [
     ("3.5.2024", "третьего мая две тысячи двадцать четвёртого года"),
-    ("3 мая 1999 г.", "третьего мая тысяча девятьсот девяносто девятого года"),
-    ("в 1999 г.", "в тысяча девятьсот девяносто девятом году"),
+    ("3 мая 1999 г.", "третьего мая тысяча девятьсот девяносто девятого года."),
+    ("в 1999 г.", "в тысяча девятьсот девяносто девятом году."),
+    ("Это было в 1990 г. Потом", "Это было в тысяча девятьсот девяностом году. Потом"),
+    ("100 руб. Это", "сто рублей. Это"),
+    ("100 руб. и", "сто рублей и"),
+    ("1½", "полтора"),
     ("в 9:05", "в девять ноль пять"),
     ("в 2:00", "в два часа"),
-    ("21 руб.", "двадцать один рубль"),
-    ("100 руб.", "сто рублей"),
-    ("2 тыс.", "две тысячи"),
+    ("21 руб.", "двадцать один рубль."),
+    ("100 руб.", "сто рублей."),
+    ("2 тыс.", "две тысячи."),
     ("3 кг", "три килограмма"),
     ("20 %", "двадцать процентов"),
     ("-3 °C", "минус три градуса Цельсия"),
@@ -177,6 +201,24 @@ def test_regions_share_the_tables():
 def test_languages_without_tables_have_their_numbers():
     assert EuropeanNormalizer("uk")("5 км") == "п'ять км"
     assert EuropeanNormalizer("el")("5 %") == "5 %"
+
+
+@pytest.mark.parametrize(
+    ("language", "written", "spoken"),
+    [
+        ("fi", "19. vuosisadalla", "yhdeksästoista vuosisadalla"),
+        ("da", "den 2. verdenskrig", "den anden verdenskrig"),
+        ("nb", "17. mai", "syttende mai"),
+        ("hu", "a 19. század", "a tizenkilencedik század"),
+        ("sl", "19. stoletje. Imam 19. Potem", "devetnajsti stoletje. Imam devetnajst. Potem"),
+        ("hr", "u 19. stoljeću", "u 19 stoljeću"),
+        ("uk", "Маю 5. потім", "Маю п'ять. потім"),
+    ],
+)
+def test_digits_with_a_point_are_ordinals_where_that_is_the_custom(
+    language: str, written: str, spoken: str
+):
+    assert EuropeanNormalizer(language)(written) == spoken
 
 
 def test_forms_after_numbers():

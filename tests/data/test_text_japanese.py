@@ -97,6 +97,8 @@ def test_whispered_vowels_have_no_pitch(japanese: TextFrontend):
         ("Tシャツ", "ティーシャツ"),
         ("Hello", "Hello"),
         ("1+1=2", "1プラス1イコール2"),
+        ("1 1/2杯", "1と2分の1杯"),
+        ("10^6個", "10の6乗個"),
         ("何もない", "何もない"),
     ],
 )

@@ -69,7 +69,7 @@ from data.text.words import WordList
         ("in 2005", "in two thousand and five"),
         ("in 2024.", "in twenty twenty four."),
         ("the 1990s", "the nineteen nineties"),
-        ("3:45 p.m.", "three forty five P M"),
+        ("3:45 p.m.", "three forty five P M."),
         ("at 7:00", "at seven o'clock"),
         ("10:05", "ten oh five"),
         ("10 am", "ten A M"),
@@ -82,6 +82,28 @@ from data.text.words import WordList
         ("2+2=4", "two plus two equals four"),
         ("#1", "number one"),
         ("version 2.0.1", "version two point zero point one"),
+        ("We met at 5:30 pm. Then we left.", "We met at five thirty P M. Then we left."),
+        ("We met at 5 p.m. Then we left.", "We met at five P M. Then we left."),
+        ("at 7:00 p.m. Monday", "at seven P M Monday"),
+        ("in at 5 pm, out", "in at five P M, out"),
+        ("We met on 5 May. Then we left.", "We met on the fifth of May. Then we left."),
+        ("on 3 Dec. Then", "on the third of December. Then"),
+        ("on 3 Dec. 2024", "on the third of December twenty twenty four"),
+        ("In May. 5 people", "In May. five people"),
+        ("She has a Ph.D. He has none.", "She has a P H D. He has none."),
+        ("John Doe Jr. He", "John Doe Junior. He"),
+        ("on Park Ave. Then", "on Park Avenue. Then"),
+        ("on Park Ave. now", "on Park Avenue now"),
+        ("1 1/2 cups", "one and a half cups"),
+        ("1 1/2 km, 1/2 km", "one and a half kilometers, one half kilometer"),
+        ("2 2/3 cups", "two and two thirds cups"),
+        ("a 3 1/2-year-old", "a three and a half-year-old"),
+        ("10^6 cells, 10^2", "ten to the power of six cells, ten squared"),
+        ("10^-6", "ten to the power of minus six"),
+        ("Write 500-1000 words.", "Write five hundred to one thousand words."),
+        ("100-2000 people", "one hundred to two thousand people"),
+        ("800-555-1234", "eight zero zero five five five one two three four"),
+        ("Tel.: 555-1234", "Tel.: five five five one two three four"),
         ("It’s fine", "It's fine"),
         ("Nothing to do here, really!", "Nothing to do here, really!"),
     ],
@@ -142,6 +164,8 @@ def test_cleaning():
     assert clean_text(" a\t\u00a0b\u200b\u00ad\ufeffc\x00d ") == "a bc d"
     assert clean_text("ﬁne １２ ٣") == "fine 12 3"
     assert clean_text("e\u0301") == "é"
+    assert clean_text("1½ ½ 3¾-") == "1 1/2 1/2 3 3/4-"
+    assert clean_text("10⁶ 10⁻¹² m² km² m³") == "10^6 10^-12 m2 km2 m3"
 
 
 def test_cleaning_reports_what_it_drops(caplog: pytest.LogCaptureFixture):
