@@ -6,6 +6,7 @@ import json
 import logging
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,16 @@ REPLAY = "replay/manifest.jsonl"
 """Clips of what a base learned, which a fine-tune mixes in so that it forgets nothing."""
 _SPEAKERS = "speaker_embeddings"
 _TOKENIZING = ("tokenizer.", "alignment_prior")
+_BEYOND_SHAPES = {
+    "tokenizer": ("tokenizer.fsq_levels",),
+    "gpt": ("gpt.layout", "gpt.heads"),
+    "sovits": (
+        *("speaker_encoder.log_std_min", "speaker_encoder.log_std_max"),
+        *("decoder.residual_scale", "decoder.diffusion.levels", "decoder.diffusion.schedule"),
+    ),
+    "vocoder": ("vocoder.prior_istft.pitch.fmin_hz", "vocoder.prior_istft.pitch.fmax_hz"),
+}
+"""Settings that a module's weights depend on, and their shapes do not."""
 
 
 @dataclass
@@ -204,7 +215,8 @@ def take_modules(
         Names of the tensors that were copied.
 
     Raises:
-        InputError: The bundle was made for other audio, or for other sizes.
+        InputError: The bundle was made for other audio or other sizes, or its weights mean
+            something else in these networks.
     """
     if bundle.audio != audio:
         raise InputError(
@@ -224,6 +236,7 @@ def take_modules(
                 f"{tuple(present[name].shape)}); choose model={bundle.networks.config.name}, or "
                 "init=none"
             )
+    _check_meaning(networks, bundle, names)
     kept = {name: tensor for name, tensor in found.items() if name in present}
     networks.load_state_dict(kept, strict=False)
     fresh = sorted(
@@ -233,6 +246,24 @@ def take_modules(
     if fresh:
         _LOG.info("not in bundle %r, so untrained: %s", bundle.name, ", ".join(fresh[:5]))
     return list(kept)
+
+
+def _check_meaning(networks: Networks, bundle: Bundle, names: list[str]) -> None:
+    """Refuses weights that fit in shape alone."""
+    theirs, ours = bundle.networks.config, networks.config
+    for module in names:
+        for setting in _BEYOND_SHAPES[module]:
+            part = attrgetter(setting.partition(".")[0])
+            if getattr(part(theirs), "kind", "") != getattr(part(ours), "kind", ""):
+                continue  # what the kinds do not share stays fresh
+            before, now = (attrgetter(setting)(config) for config in (theirs, ours))
+            if before != now:
+                raise InputError(
+                    f"bundle {bundle.name!r} was trained with model.{setting}={before}, this run "
+                    f"has {now}, where its weights would mean something else; set "
+                    f"model.{setting}={before}, or let {module} start from nothing: "
+                    f"init_parts.{module}=none"
+                )
 
 
 def grow_symbol_table(
@@ -307,6 +338,11 @@ def _read_header(folder: Path) -> _Header:
     if not isinstance(header, dict) or not isinstance(header.get("format"), int):
         raise InputError(f"{path} is not a bundle's config (it has no format); copy it again")
     newest = {"format": FORMAT, "symbol_table_version": SYMBOL_TABLE_VERSION}
+    if "${" in json.dumps(header):
+        raise InputError(
+            f"{path} holds ${{, which could read this machine's environment; a bundle has no such "
+            "thing: copy it again from where you trust it"
+        )
     for name, known in newest.items():
         if header.get(name, known) > known:
             raise InputError(

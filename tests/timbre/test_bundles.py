@@ -22,6 +22,7 @@ from timbre.bundle import (
     take_modules,
 )
 from timbre.networks import Networks
+from timbre.objective import MODULES
 from timbre.rundir import RunDir
 from timbre.synthesizer import Synthesizer
 
@@ -104,6 +105,8 @@ def test_old_bundles_grow_with_the_symbol_table(base: Bundle, tmp_path: Path) ->
         ({"symbol_table_version": 99}, r"made by a newer Timbre \(symbol_table_version 99"),
         ({"format": None}, "is not a bundle's config"),
         ({"flavour": "sweet"}, r"config\.json.*unknown key 'flavour'"),
+        ({"name": "${oc.env:HOME}"}, r"config\.json holds \$\{.*copy it again"),
+        ({"about": {"made": ["${name}"]}}, r"config\.json holds \$\{"),
     ],
 )
 def test_a_config_that_cannot_be_understood_is_refused(values, advice, copy: Path) -> None:
@@ -172,3 +175,22 @@ def test_a_bundle_of_another_size_is_refused_with_the_size_to_choose(base, confi
     larger = Networks(configured("model.gpt.width=64").model, base.audio)
     with pytest.raises(InputError, match=r"does not fit this run's sizes.*choose model=nano"):
         take_modules(larger, base, ["gpt"], base.audio)
+
+
+@pytest.mark.parametrize(
+    ("override", "module", "message"),
+    [
+        ("model.gpt.layout=plain", "gpt", r"layout=interleaved, this run.*init_parts\.gpt=none"),
+        ("model.gpt.heads=1", "gpt", r"model\.gpt\.heads=2, this run has 1"),
+        ("model.tokenizer.fsq_levels=[5,8,5,5]", "tokenizer", r"fsq_levels=\[8, 5, 5, 5\]"),
+        ("model.decoder.residual_scale=1", "sovits", r"residual_scale=0\.45, this run has 1"),
+    ],
+)
+def test_weights_that_would_mean_something_else_are_refused(
+    override: str, module: str, message: str, base: Bundle, configured
+) -> None:
+    networks = Networks(configured(override).model, base.audio)
+    with pytest.raises(InputError, match=message):
+        take_modules(networks, base, [module], base.audio)
+    others = [name for name in MODULES if name != module]
+    assert take_modules(networks, base, others, base.audio)
