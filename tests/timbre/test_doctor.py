@@ -15,6 +15,7 @@ from omegaconf import OmegaConf
 from data.errors import InputError
 from timbre.commands import CONFIGS, compose
 from timbre.config import RunConfig, parse
+from timbre.doctor.advice import livelier_discriminators, weaker_discriminators
 from timbre.doctor.command import DoctorCommandConfig, examine
 from timbre.doctor.config import DoctorConfig
 from timbre.doctor.curves import Curves
@@ -112,6 +113,15 @@ def test_advice_changes_the_runs_own_numbers() -> None:
     assert "optimizer.rates.discriminators=0.0001" in finding.overrides
     assert "objective.adv.r1_weight=14" in finding.overrides
     assert any(word.startswith("objective.adv.freeze_steps=") for word in finding.overrides)
+
+
+def test_advice_changes_the_rate_of_the_discriminators_that_is_used() -> None:
+    curves = Curves(rows_of("discriminator-rate"))
+    config = config_of("optimizer.rates.discriminator_ratio=0.4")
+    for remedy, ratio in ((weaker_discriminators, "0.2"), (livelier_discriminators, "0.8")):
+        overrides = remedy(curves, config)
+        assert f"optimizer.rates.discriminator_ratio={ratio}" in overrides
+        assert not any("rates.discriminators=" in word for word in overrides)
 
 
 @pytest.mark.parametrize(

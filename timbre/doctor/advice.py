@@ -65,8 +65,11 @@ def weaker_kl(curves: Curves, config: RunConfig) -> list[str]:
 
 def weaker_discriminators(curves: Curves, config: RunConfig) -> list[str]:
     """A lower rate, a later start, and a stronger gradient penalty."""
-    rate = config.optimizer.rates.discriminators
-    lower = [f"optimizer.rates.discriminators={min(rate / 2, max(1e-4, rate / 20)):.3g}"]
+    rates = config.optimizer.rates
+    name, rate, usual = "discriminators", rates.discriminators, 1e-4
+    if rates.discriminator_ratio is not None:
+        name, rate, usual = "discriminator_ratio", rates.discriminator_ratio, 0.5
+    lower = [f"optimizer.rates.{name}={min(rate / 2, max(usual, rate / 20)):.3g}"]
     for contest in contests(curves, config):
         if dominates(contest) is not None:
             start = max(contest.config.freeze_steps, min(500, config.train.updates // 5))
@@ -80,6 +83,10 @@ def weaker_discriminators(curves: Curves, config: RunConfig) -> list[str]:
 def livelier_discriminators(curves: Curves, config: RunConfig) -> list[str]:
     """Twice their rate, up to the generators'."""
     rates = config.optimizer.rates
+    if rates.discriminator_ratio is not None:
+        return [
+            f"optimizer.rates.discriminator_ratio={min(2 * rates.discriminator_ratio, 1.0):.3g}"
+        ]
     highest = max(getattr(rates, name) for name in config.train.modules)
     return [f"optimizer.rates.discriminators={min(2 * rates.discriminators, highest):.3g}"]
 
