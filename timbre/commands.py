@@ -88,12 +88,15 @@ def told_apart(
     for word in overrides:
         key, equals, text = word.partition("=")
         if equals and (name := key.lstrip("+")) in verbatim:
-            # `${` would refer to another key.
-            escaped = re.sub(r"(\\*)\$\{", r"\1\1\\${", text)
-            texts[name] = None if text == "null" else escaped
+            texts[name] = None if text == "null" else as_text(text)
         else:
             words.append(word)
     return texts, words
+
+
+def as_text(value: str) -> str:
+    """How a value of a configuration is written in which `${` refers to no other key."""
+    return re.sub(r"(\\*)\$\{", r"\1\1\\${", value)
 
 
 def _search_path() -> list[str]:

@@ -70,6 +70,8 @@ class TrainConfig:
     def __post_init__(self) -> None:
         if self.updates < 1 or self.log_updates < 1 or self.save_updates < 1:
             raise ValueError("train.updates, log_updates and save_updates must be at least 1")
+        if not 0 <= self.seed < 2**32:
+            raise ValueError(f"train.seed is {self.seed}; give 0 to {2**32 - 1}")
         if not 0 <= self.start_share < 1:
             raise ValueError(
                 f"train.start_share is {self.start_share}; give a share from 0 to below 1"
@@ -309,6 +311,8 @@ def _build(kind: Any, value: Any) -> Any:
     if isinstance(kind, type) and is_dataclass(kind):
         hints = get_type_hints(kind)
         return kind(**{name: _build(hints[name], item) for name, item in value.items()})
+    if get_origin(kind) is list and isinstance(value, list):
+        return [_build(get_args(kind)[0], item) for item in value]
     if get_origin(kind) is tuple and isinstance(value, list):
         arguments = get_args(kind)
         each = arguments[:1] * len(value) if arguments[-1] is Ellipsis else arguments

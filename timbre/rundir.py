@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import os
 import shlex
+import threading
 import time
+from itertools import count
 from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
 
 from data.errors import InputError
+from data.files import write_whole
 from timbre.commands import CONFIGS
 
 RUNS = Path("runs")
@@ -48,27 +52,33 @@ class RunDir:
         """Makes a new run's folder and lets `runs/NAME/latest` point to it.
 
         Raises:
-            InputError: The folder already holds a run.
+            InputError: The folder already holds a run, or cannot be made.
         """
         if not is_main_process():
             if (chosen := os.environ.get(_CHOSEN, folder)) is None:
                 raise InputError("started by another launcher than Lightning's: give run.dir=PATH")
             return cls(Path(chosen))
-        path = Path(folder) if folder else RUNS / name / time.strftime("%Y-%m-%d_%H-%M-%S")
-        if cls(path).can_resume:
+        if folder and cls(Path(folder)).can_resume:
             raise InputError(
-                f"run.dir={path} already holds a run; go on with resume={path}, or name a new "
+                f"run.dir={folder} already holds a run; go on with resume={folder}, or name a new "
                 "folder"
             )
-        path.mkdir(parents=True, exist_ok=True)
+        try:
+            path = _made(Path(folder)) if folder else _new_folder(RUNS / name)
+            _point(RUNS / name / "latest", path.resolve())
+        except OSError as error:
+            raise InputError(
+                f"a folder for the run cannot be made ({error}); name another with run.dir=PATH, "
+                f"and let {RUNS} be writable"
+            ) from error
         os.environ[_CHOSEN] = str(path)
-        latest = RUNS / name / "latest"
-        latest.parent.mkdir(parents=True, exist_ok=True)
-        pointer = latest.with_name(".latest.tmp")
-        pointer.unlink(missing_ok=True)
-        pointer.symlink_to(path.resolve(), target_is_directory=True)
-        os.replace(pointer, latest)
         return cls(path)
+
+    @classmethod
+    def of_main_process(cls) -> RunDir | None:
+        """In the processes that Lightning starts: the run that the first one has made and saved."""
+        chosen = os.environ.get(_CHOSEN)
+        return None if chosen is None or is_main_process() else cls(Path(chosen))
 
     @classmethod
     def existing(cls, folder: Path) -> RunDir:
@@ -110,8 +120,8 @@ class RunDir:
         """
         if not is_main_process():
             return
-        OmegaConf.save(config, self.config)
-        OmegaConf.save(composed, self.composed)
+        write_whole(self.config, OmegaConf.to_yaml(config))
+        write_whole(self.composed, OmegaConf.to_yaml(composed))
         with self.command.open("a", encoding="utf-8") as file:  # a line each time it is resumed
             file.write(shlex.join(overrides) + "\n")
 
@@ -123,8 +133,12 @@ class RunDir:
         """
         try:
             saved = OmegaConf.merge(OmegaConf.load(self.config), OmegaConf.load(self.composed))
-        except (OSError, OmegaConfBaseException) as error:
-            raise InputError(f"{self.config} cannot be read ({error})") from error
+        except (OSError, OmegaConfBaseException, YAMLError, UnicodeDecodeError) as error:
+            reason = " ".join(str(error).split())
+            raise InputError(
+                f"the configuration of the run cannot be read: {self.config} or {self.composed} "
+                f"({reason}); copy them again, or start the run anew"
+            ) from error
         assert isinstance(saved, DictConfig)
         return saved
 
@@ -132,3 +146,33 @@ class RunDir:
 def is_main_process() -> bool:
     """Whether this is the process that was started; under DDP Lightning starts the others."""
     return os.environ.get("LOCAL_RANK", "0") == "0"
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def _new_folder(runs: Path) -> Path:
+    """A folder that no other run has, not even one that starts in the same second."""
+    _made(runs)
+    now = time.strftime("%Y-%m-%d_%H-%M-%S")
+    for number in count(1):
+        folder = runs / (now if number == 1 else f"{now}_{number}")
+        try:
+            folder.mkdir()
+        except FileExistsError:
+            continue
+        return folder
+    raise AssertionError("numbers do not end")
+
+
+def _point(link: Path, target: Path) -> None:
+    """Lets a link point to another folder, in one step."""
+    _made(link.parent)
+    unfinished = link.with_name(f".{link.name}.{os.getpid()}.{threading.get_ident()}.tmp")
+    try:
+        unfinished.symlink_to(target, target_is_directory=True)
+        os.replace(unfinished, link)
+    finally:
+        unfinished.unlink(missing_ok=True)

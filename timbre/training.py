@@ -5,7 +5,9 @@ from __future__ import annotations
 import logging
 import shlex
 import sys
+from collections.abc import Callable
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,16 +20,7 @@ from data.errors import InputError
 from data.manifest import Utterance, read_manifest, training_rows
 from timbre.adversary import discriminator_weights, take_discriminators
 from timbre.blending import Blend
-from timbre.bundle import (
-    REPLAY,
-    Bundle,
-    find_bundle,
-    load_bundle,
-    load_discriminators,
-    mean_embedding,
-    save_bundle,
-    take_modules,
-)
+from timbre.bundle import REPLAY, Bundle, find_bundle, load_bundle, mean_embedding, save_bundle
 from timbre.callbacks.averaging import BestAverage
 from timbre.callbacks.batch_finder import BatchFinder
 from timbre.callbacks.control import Control
@@ -47,16 +40,20 @@ from timbre.lora import LoraConfig
 from timbre.metrics import MetricsFile, read_metrics
 from timbre.module import VoiceCloner
 from timbre.networks import Networks
-from timbre.objective import MODULES
 from timbre.report import write_report
+from timbre.resuming import changed_config
 from timbre.rundir import TOKENIZER_STAGE, RunDir
+from timbre.starting import (
+    initial_discriminators,
+    initial_modules,
+    take_initial_weights,
+    with_sources,
+)
 from timbre.teacher import check_teacher
 from timbre.tokens import Tokenizing, measure_prior
 from timbre.trainer import make_trainer, quiet_lightning
 
 _LOG = logging.getLogger(__name__)
-
-_KEPT_ON_RESUMING = ("model.", "audio.", "train.modules", "train.frozen", "train.lora.rank")
 
 
 def train(composed: DictConfig, overrides: list[str]) -> int:
@@ -72,7 +69,7 @@ def train(composed: DictConfig, overrides: list[str]) -> int:
     Raises:
         InputError: The configuration or the data cannot be used.
     """
-    config, run = open_run(composed, overrides)
+    config, run, save = open_run(composed, overrides)
     placement = place(config.trainer)
     resumes = config.resume is not None and run.last_checkpoint.is_file()
     if config.trainer.threads is not None:
@@ -86,46 +83,37 @@ def train(composed: DictConfig, overrides: list[str]) -> int:
     blend = Blend(networks, config.train.start_share, config.train.modules, known)
     signal = None
     if not resumes and needs_tokens(config) and not networks.can_tokenize:
-        signal = train_tokenizer(config, placement, networks, run.stage(TOKENIZER_STAGE))
+        signal = train_tokenizer(config, placement, networks, run.stage(TOKENIZER_STAGE), save)
     if signal is None:
-        signal = fit(config, placement, networks, run, resumes, blend)
+        signal = fit(config, placement, networks, run, blend, save if resumes else None)
     return 0 if signal is None else _leave(signal, run)
 
 
-def open_run(composed: DictConfig, overrides: list[str]) -> tuple[RunConfig, RunDir]:
-    """The checked configuration and the run's folder, new or continued.
+def open_run(
+    composed: DictConfig, overrides: list[str]
+) -> tuple[RunConfig, RunDir, Callable[[], None]]:
+    """The checked configuration, the run's folder, and what saves the configuration in it.
 
-    A resumed run takes its saved configuration; what the command line says beside `resume=` is
-    changed in it.
+    A new run's configuration is saved already. A continued run takes the saved one; what the
+    command line says beside `resume=` is changed in it, and to be saved once it has proved to work.
     """
     if composed.get("resume"):
-        run = RunDir.existing(Path(composed.resume))
-        changes = [word for word in overrides if "=" in word and not word.startswith("resume=")]
-        keys = {word.lstrip("+~").split("=")[0]: word for word in changes}
-        groups = [word for key, word in keys.items() if key in run.groups]
-        if groups:
-            raise InputError(
-                f"resume={composed.resume}: {groups[0]} would replace a whole group of the run's "
-                "configuration; change single keys, or start a new run with init=RUN/voice"
-            )
-        before = run.load_config()
-        composed = DictConfig(
-            OmegaConf.merge(before, OmegaConf.from_dotlist(changes), {"resume": str(run.folder)})
-        )
-        for key in keys:
-            was, asked = OmegaConf.select(before, key), OmegaConf.select(composed, key)
-            if key.startswith(_KEPT_ON_RESUMING) and was != asked:
-                raise InputError(
-                    f"resume={run.folder}: {key} decides which weights there are; it was {was} "
-                    f"and cannot become {asked}. Start a new run with init={run.voice}"
-                )
+        run = RunDir.existing(Path(str(composed.resume)))
+        composed = changed_config(run, overrides)
+        config = with_replay(parse(RunConfig, composed))
+        check_inputs(config, begun=run.last_checkpoint.is_file())
+    elif (made := RunDir.of_main_process()) is not None:
+        run, composed = made, made.load_config()
         config = with_replay(parse(RunConfig, composed))
     else:
+        composed = with_sources(composed, parse(RunConfig, composed))
         config = with_replay(parse(RunConfig, composed))
         check_inputs(config)
         run = RunDir.create(config.run.dir, config.data.name)
-    run.save_config(OmegaConf.create(asdict(config)), composed, overrides)
-    return config, run
+    save = partial(run.save_config, OmegaConf.create(asdict(config)), composed, overrides)
+    if config.resume is None:
+        save()
+    return config, run, save
 
 
 def with_replay(config: RunConfig) -> RunConfig:
@@ -147,8 +135,12 @@ def needs_tokens(config: RunConfig) -> bool:
     return bool({"gpt", "sovits"} & set(config.train.modules))
 
 
-def check_inputs(config: RunConfig) -> None:
-    """What can be seen to be wrong before there is a folder of the run.
+def check_inputs(config: RunConfig, *, begun: bool = False) -> None:
+    """What can be seen to be wrong before anything of the run is written.
+
+    Args:
+        config: The run.
+        begun: It goes on with the weights of its checkpoint.
 
     Raises:
         InputError: A bundle, the voice or the device is not there.
@@ -156,46 +148,10 @@ def check_inputs(config: RunConfig) -> None:
     place(config.trainer)
     check_loggers(config.logger)
     read_manifest(config.data.manifest)
-    for source in [*initial_modules(config), config.objective.semantic.teacher]:
+    first = [] if begun and not config.train.start_share else list(initial_modules(config))
+    for source in [*first, config.objective.semantic.teacher]:
         if source is not None:
             find_bundle(source)
-
-
-def initial_modules(config: RunConfig) -> dict[str, list[str]]:
-    """The modules that each bundle gives their first weights."""
-    sources = {name: config.source_of(name) for name in MODULES}
-    return {
-        source: [name for name in MODULES if sources[name] == source]
-        for source in dict.fromkeys(sources.values())
-        if source != "none"
-    }
-
-
-def take_initial_weights(networks: Networks, config: RunConfig) -> set[str]:
-    """Gives fresh networks the weights of the bundles that the run starts from.
-
-    Returns:
-        Names of the tensors that came from a bundle.
-
-    Raises:
-        InputError: A bundle has another audio geometry or other sizes.
-    """
-    known: set[str] = set()
-    for source, names in initial_modules(config).items():
-        bundle = load_bundle(find_bundle(source))
-        known.update(take_modules(networks, bundle, names, config.audio))
-    return known
-
-
-def initial_discriminators(config: RunConfig) -> dict[str, torch.Tensor]:
-    """Weights of the discriminators that taught the decoder and vocoder the run starts from."""
-    taught = {"sovits": "mel_adversary.", "vocoder": "wave_adversary."}
-    return {
-        name: tensor
-        for source, modules in initial_modules(config).items()
-        for name, tensor in load_discriminators(find_bundle(source)).items()
-        if name.startswith(tuple(taught[module] for module in modules if module in taught))
-    }
 
 
 def load_teacher(config: RunConfig, networks: Networks) -> Networks | None:
@@ -212,7 +168,11 @@ def load_teacher(config: RunConfig, networks: Networks) -> Networks | None:
 
 
 def train_tokenizer(
-    config: RunConfig, placement: Placement, networks: Networks, run: RunDir
+    config: RunConfig,
+    placement: Placement,
+    networks: Networks,
+    run: RunDir,
+    resumed: Callable[[], None],
 ) -> int | None:
     """First stage of a run from nothing: tokens must mean something before GPT learns them.
 
@@ -221,6 +181,7 @@ def train_tokenizer(
         placement: Device and precision.
         networks: Their tokenizer is trained in place.
         run: The stage's own folder; a stage that was stopped goes on.
+        resumed: Called when such a stage has taken everything back.
 
     Returns:
         The signal that ended the stage early, or None.
@@ -243,7 +204,8 @@ def train_tokenizer(
         doctor=replace(config.doctor, every=0, act=False),
     )
     blend = Blend(networks, stage.train.start_share, stage.train.modules, known=())
-    return fit(stage, placement, networks, run, run.last_checkpoint.is_file(), blend)
+    begun = run.last_checkpoint.is_file()
+    return fit(stage, placement, networks, run, blend, resumed if begun else None)
 
 
 def fit(
@@ -251,8 +213,8 @@ def fit(
     placement: Placement,
     networks: Networks,
     run: RunDir,
-    resume: bool,
     blend: Blend,
+    resumed: Callable[[], None] | None,
 ) -> int | None:
     """Trains `networks` in place and leaves the run's files.
 
@@ -261,13 +223,14 @@ def fit(
         placement: Device and precision.
         networks: What is trained.
         run: Where the files go.
-        resume: Go on from the run's last checkpoint.
         blend: Of what is judged and saved with what the run starts, or started, from.
+        resumed: Goes on from the run's last checkpoint, and calls this when all is taken back;
+            None: begins.
 
     Returns:
         The signal that ended the run early, or None.
     """
-    checkpoint = AtomicCheckpointIO().load_checkpoint(run.last_checkpoint) if resume else None
+    checkpoint = AtomicCheckpointIO().load_checkpoint(run.last_checkpoint) if resumed else None
     if checkpoint is not None:
         restore_networks(networks, checkpoint)
     data = datamodule(config, networks)
@@ -278,7 +241,7 @@ def fit(
     if checkpoint is None:
         take_discriminators(module, initial_discriminators(config))
     else:
-        module.resume(checkpoint)
+        take_back(module, checkpoint, run)
         data.update = module.update
         _LOG.info("resuming at update %d of %d", module.update, config.train.updates)
     control = Control()
@@ -292,6 +255,8 @@ def fit(
         for callback in (scalars, doctor, average):
             if (state := checkpoint["callbacks"].get(callback.state_key)) is not None:
                 callback.load_state_dict(state)
+    if resumed is not None:
+        resumed()
     callbacks = [
         # The order matters: stop, then log, judge, diagnose, then save what all of them know.
         BatchFinder(data),
@@ -385,6 +350,22 @@ def restore_networks(
     networks.load_state_dict(
         {name.removeprefix(prefix): t for name, t in state.items() if name.startswith(prefix)}
     )
+
+
+def take_back(module: VoiceCloner, checkpoint: dict[str, Any], run: RunDir) -> None:
+    """Gives a module the state of the run's checkpoint.
+
+    Raises:
+        InputError: The run has become another one: a manifest with more speakers, for example.
+    """
+    try:
+        module.resume(checkpoint)
+    except RuntimeError as error:
+        reason = str(error).splitlines()[-1].strip()
+        raise InputError(
+            f"resume={run.folder}: {run.last_checkpoint} does not fit what the run is now "
+            f"({reason}); take back what was changed, or start a new run with init={run.voice}"
+        ) from error
 
 
 def _leave(signal: int, run: RunDir) -> int:
