@@ -40,7 +40,7 @@ from data.preparation.recognizer import (
 from data.preparation.recordings import Recording, find_recordings
 from data.preparation.report import Outcome, write_report
 from data.preparation.running import run_step
-from data.preparation.voice import clip_ids, voice_of, write_voice
+from data.preparation.voice import clip_ids, refuse_own_files, voice_of, write_voice
 from data.text.frontend import TextFrontend
 from data.text.lexicon import Lexicon
 from data.text.words import WordList, letter_errors
@@ -98,6 +98,7 @@ class Preparation:
         if self._lexicon is not None:
             Lexicon(self._lexicon)  # its mistakes are told before hours of listening
         recordings = find_recordings(config)
+        refuse_own_files(recordings, voice_of(config))
         for code in sorted({r.language or config.language or "" for r in recordings} - {""}):
             TextFrontend(code)  # unknown languages too
         recordings = [replace(r, path=r.path.absolute()) for r in recordings]

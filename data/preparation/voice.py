@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+import logging
+import os
 import re
 import shutil
 from collections.abc import Sequence
@@ -10,17 +13,21 @@ from pathlib import Path
 
 from omegaconf import OmegaConf
 
-from data.manifest import Utterance, write_manifest
+from data.errors import InputError
+from data.manifest import Utterance, read_manifest, write_manifest
 from data.preparation.activity import Region
 from data.preparation.cache import StepCache, fingerprint
 from data.preparation.clips import Clip
 from data.preparation.config import PrepareConfig
 from data.preparation.executors import Executor
+from data.preparation.recordings import Recording
 from data.preparation.rendering import RENDER_VERSION, RenderClips, Rendering
 from data.preparation.running import run_step
 from data.preparation.split import held_out
 
+_LOG = logging.getLogger(__name__)
 _STEM_CHARACTERS = 40
+_CLIP_ID = re.compile(r".+-[0-9a-f]{8}(-[0-9]+)?")  # as `clip_ids` makes them
 
 
 @dataclass(frozen=True)
@@ -64,6 +71,21 @@ def voice_of(config: PrepareConfig) -> Voice:
     return Voice(output / config.speaker, output / "data" / f"{config.speaker}.yaml")
 
 
+def refuse_own_files(recordings: Sequence[Recording], voice: Voice) -> None:
+    """Refuse recordings in the folder that the preparation writes: it removes and replaces files.
+
+    Raises:
+        InputError: One of them lies there.
+    """
+    folder = voice.folder.resolve()
+    for recording in recordings:
+        if recording.path.resolve().is_relative_to(folder):
+            raise InputError(
+                f"{recording.path}: lies in {voice.folder}, which this preparation writes; move "
+                "the recordings to another folder, or give another speaker=NAME"
+            )
+
+
 def clip_ids(clips: Sequence[Clip], config: PrepareConfig) -> list[str]:
     """Name clips by recording and content: the same clip has the same name in every run."""
     used: dict[str, int] = {}
@@ -92,7 +114,7 @@ def write_voice(
     cache: StepCache,
     executor: Executor,
 ) -> list[Utterance]:
-    """Write the kept clips, the manifest and the data group; removes clips of earlier runs.
+    """Write the kept clips, the manifest and the data group; removes clips of the earlier run.
 
     Args:
         clips: measured and found good.
@@ -127,17 +149,43 @@ def write_voice(
             target = utterance.audio.absolute()
             renderings.append(Rendering(clip.recording.path.absolute(), place, regions, target))
     run_step(RenderClips(config.sample_rate_hz, config.sound), renderings, cache, executor)
+    outdated = _listed_clips(voice) - {utterance.audio for utterance in utterances}
     write_manifest(voice.manifest, utterances)
-    if config.lexicon is None:
-        voice.lexicon.unlink(missing_ok=True)
-    elif Path(config.lexicon).resolve() != voice.lexicon.resolve():
-        shutil.copyfile(config.lexicon, voice.lexicon)
+    _keep_lexicon(voice, config.lexicon)
     _write_data_group(voice, config, {utterance.language for utterance in utterances})
-    wanted = {utterance.audio.name for utterance in utterances}
-    for file in voice.audio.glob("*.flac"):
-        if file.name not in wanted:
-            file.unlink()
+    for file in outdated:
+        file.unlink(missing_ok=True)
     return utterances
+
+
+def _listed_clips(voice: Voice) -> set[Path]:
+    """The clips that an earlier preparation wrote and listed; other files are the user's."""
+    try:
+        rows = read_manifest(voice.manifest, check_audio=False)
+    except InputError:  # none, or not ours
+        return set()
+    return {
+        row.audio
+        for row in rows
+        if _CLIP_ID.fullmatch(row.id) and row.audio == voice.audio / f"{row.id}.flac"
+    }
+
+
+def _keep_lexicon(voice: Voice, lexicon: str | None) -> None:
+    """Copy the user's lexicon; an earlier copy that is in use no more is set aside, not deleted.
+
+    The user may have edited the copy.
+    """
+    if lexicon is not None:
+        if Path(lexicon).resolve() != voice.lexicon.resolve():
+            shutil.copyfile(lexicon, voice.lexicon)
+        return
+    was_used = voice.data.is_file() and "\nlexicon:" in voice.data.read_text(encoding="utf-8")
+    if was_used and voice.lexicon.is_file():
+        content = hashlib.sha256(voice.lexicon.read_bytes()).hexdigest()[:8]
+        aside = voice.folder / f"lexicon-{content}.tsv"
+        os.replace(voice.lexicon, aside)
+        _LOG.warning("%s is not used without lexicon=FILE; set aside as %s", voice.lexicon, aside)
 
 
 def _write_data_group(voice: Voice, config: PrepareConfig, languages: set[str]) -> None:
