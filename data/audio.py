@@ -12,7 +12,7 @@ import soxr
 from jaxtyping import Float32
 from numpy import ndarray
 
-from data.errors import InputError
+from data.errors import InputError, MachineError
 
 _FFMPEG_SECONDS = 600
 """Patience with ffmpeg: a broken file must not hang a whole preparation."""
@@ -145,7 +145,7 @@ def _decode_with_ffmpeg(
     """Decode to mono float samples; ffmpeg mixes and resamples (with its own resampler)."""
     ffmpeg = shutil.which("ffmpeg")
     if ffmpeg is None:
-        raise InputError(
+        raise MachineError(
             f"{path}: libsndfile cannot read this file ({cause}) and ffmpeg is not installed; "
             "install ffmpeg or convert the file to WAV or FLAC"
         )
@@ -155,7 +155,7 @@ def _decode_with_ffmpeg(
     try:
         done = subprocess.run(command, capture_output=True, timeout=_FFMPEG_SECONDS, check=True)
     except subprocess.TimeoutExpired as error:
-        raise InputError(
+        raise MachineError(
             f"{path}: ffmpeg did not finish within {_FFMPEG_SECONDS} s; convert the file to WAV"
         ) from error
     except subprocess.CalledProcessError as error:

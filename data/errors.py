@@ -9,5 +9,12 @@ class InputError(Exception):
     """
 
 
+class MachineError(InputError):
+    """The machine lacks what the input takes: a program, a package, or time.
+
+    It says nothing of the input itself, so it must not be remembered as a fact about it.
+    """
+
+
 class NothingToSayError(InputError):
     """A text, or a part of one, holds nothing that can be said."""

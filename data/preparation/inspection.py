@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import soxr
 
-from data.errors import InputError
+from data.errors import InputError, MachineError
 from data.preparation.activity import (
     ACTIVITY_VERSION,
     SAMPLE_RATE_HZ,
@@ -19,9 +19,10 @@ from data.preparation.activity import (
 )
 from data.preparation.cache import StepCache, fingerprint
 from data.preparation.decode import decode
+from data.preparation.running import Unkept
 from data.preparation.sound import levels_db, noise_level_db
 
-_VERSION = 3
+_VERSION = 4
 _FRAME_SECONDS = 0.01
 _AUDIBLE_DB = 30.0
 _BLIP_SECONDS = 0.4
@@ -95,7 +96,9 @@ class Inspector:
         try:
             return asdict(self._inspect(task))
         except InputError as error:
-            return asdict(Inspection(problem="unreadable", detail=str(error)))
+            found = asdict(Inspection(problem="unreadable", detail=str(error)))
+            # With ffmpeg installed, the next run may read the file.
+            return Unkept(found) if isinstance(error, MachineError) else found
 
     def _inspect(self, path: Path) -> Inspection:
         rate = self._step.sample_rate_hz

@@ -6,9 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from data.errors import InputError
+from data.errors import InputError, MachineError
 from data.preparation.cache import StepCache, fingerprint
+from data.preparation.running import Unkept
 from data.text.frontend import TextFrontend
+
+_VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -34,7 +37,7 @@ class PhonemizeTexts:
 
     def key(self, task: Spoken, cache: StepCache, may_read: bool) -> str | None:
         """Text, language and front end."""
-        return fingerprint(task.text, task.language, self.versions[task.language])
+        return fingerprint(_VERSION, task.text, task.language, self.versions[task.language])
 
     def worker(self) -> Phonemizing:
         """One for each chunk of texts."""
@@ -54,5 +57,7 @@ class Phonemizing:
             self._frontends[task.language] = TextFrontend(task.language, self._lexicon)
         try:
             return self._frontends[task.language](task.text).ids.tolist()
+        except MachineError:  # with the package installed, the next run may say it
+            return Unkept([])
         except InputError:
             return []

@@ -22,7 +22,7 @@ class Worker(Protocol[TaskIn]):
     """Does the work of a step; holds models that are costly to load."""
 
     def __call__(self, task: TaskIn) -> Any:
-        """Return the result of a task as plain JSON data."""
+        """Return the result of a task as plain JSON data, or such a result as `Unkept`."""
 
 
 @runtime_checkable
@@ -38,6 +38,14 @@ class Step(Protocol[TaskIn]):
 
     def worker(self) -> Worker[TaskIn]:
         """Return a worker."""
+
+
+@dataclass(frozen=True)
+class Unkept:
+    """A result that holds for this run only: the next one does the task again."""
+
+    result: Any
+    """As plain JSON data."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +65,9 @@ class _RunChunk(Generic[Task]):
             if result is None:
                 worker = worker or self.step.worker()
                 result = worker(task)
-                if key:
+                if isinstance(result, Unkept):
+                    result = result.result
+                elif key:
                     # At once, not at the end of the chunk: a killed run goes on from here.
                     cache.put(self.step.name, key, result)
             results.append(result)

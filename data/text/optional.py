@@ -5,7 +5,7 @@ import warnings
 from importlib.metadata import version
 from types import ModuleType
 
-from data.errors import InputError
+from data.errors import MachineError
 
 INSTALL = "pip install 'timbre-voice[languages]'"
 
@@ -14,7 +14,7 @@ def load_package(module: str, language: str) -> ModuleType:
     """Import a module of the extra `languages`.
 
     Raises:
-        InputError: it is not installed; names the command that installs it.
+        MachineError: it is not installed; names the command that installs it.
     """
     try:
         with warnings.catch_warnings():
@@ -22,7 +22,7 @@ def load_package(module: str, language: str) -> ModuleType:
             warnings.simplefilter("ignore")
             return importlib.import_module(module)
     except ImportError as error:
-        raise InputError(f"text in {language} needs {module} ({error}): {INSTALL}") from error
+        raise MachineError(f"text in {language} needs {module} ({error}): {INSTALL}") from error
 
 
 def package_versions(*packages: str) -> str:
