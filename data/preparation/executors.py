@@ -128,7 +128,7 @@ class Dask:
 def open_executor(config: PrepareConfig) -> Iterator[Executor]:
     """The executor that the configuration asks for; an exception ends its workers at once."""
     executor: Executor
-    workers = config.workers or len(os.sched_getaffinity(0))
+    workers = config.workers or _cores()
     if config.executor == "dask":
         executor = Dask(config.scheduler or "")
     else:
@@ -139,6 +139,13 @@ def open_executor(config: PrepareConfig) -> Iterator[Executor]:
         executor.close(at_once=True)
         raise
     executor.close(at_once=False)
+
+
+def _cores() -> int:
+    """The cores that this process may use; only Linux tells which of the machine's those are."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def run_with_progress(
