@@ -6,10 +6,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from jaxtyping import Float32
+from numpy import ndarray
+
 from data.audio import write_flac
 from data.preparation.activity import Region
 from data.preparation.cache import StepCache
 from data.preparation.config import SoundConfig
+from data.preparation.decode import Decoded
 from data.preparation.sound import denoise, finish
 from data.preparation.transcription import LastFile
 
@@ -56,13 +61,23 @@ class Renderer:
     def __init__(self, step: RenderClips) -> None:
         self._step = step
         self._files = LastFile(step.sample_rate_hz)
+        self._decoded: Decoded | None = None
+        self._audio = np.zeros(0, dtype=np.float32)
 
     def __call__(self, task: Rendering) -> Any:
         """Write the file; returns its length in seconds."""
         rate = self._step.sample_rate_hz
-        audio = self._files(task.path).audio
-        if self._step.sound.denoise:
-            audio = denoise(audio, rate, list(task.regions))
+        audio = self._whole(task)
         clip = audio[round(task.place.start * rate) : round(task.place.end * rate)]
         write_flac(task.target, finish(clip, rate, self._step.sound), rate)
         return len(clip) / rate
+
+    def _whole(self, task: Rendering) -> Float32[ndarray, " samples"]:
+        """The recording of a clip; it is denoised once for all of its clips."""
+        decoded = self._files(task.path)
+        if decoded is not self._decoded:
+            self._decoded, self._audio = decoded, decoded.audio
+            if self._step.sound.denoise:
+                rate = self._step.sample_rate_hz
+                self._audio = denoise(decoded.audio, rate, list(task.regions))
+        return self._audio
