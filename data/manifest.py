@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -15,11 +16,12 @@ from data.files import write_whole
 SPLITS = ("train", "validation")
 MARK = b"\xef\xbb\xbf"
 """What some editors write before UTF-8 text."""
+LANGUAGE_CODE = re.compile(r"[a-z]{2,3}(-[A-Za-z0-9]+)*")
+"""What a language code looks like."""
 _ROUNDING_SECONDS = 1e-6  # sums of decimal numbers: 0.1 + 0.2 is within 0.3
 _REQUIRED = ("id", "audio", "text", "speaker", "language", "seconds", "split")
 _OPTIONAL = ("source", "licence")
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
-_LANGUAGE = re.compile(r"[a-z]{2,3}(-[A-Za-z0-9]+)*")
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,7 @@ def read_manifest(path: Path | str, *, check_audio: bool = True) -> list[Utteran
                 "give every row its own id"
             )
         line_of_id[utterance.id] = number
-        if check_audio and not utterance.audio.is_file():
+        if check_audio and not os.path.isfile(utterance.audio):
             raise InputError(
                 f"{where}: audio file {utterance.audio} does not exist; audio paths are relative "
                 "to the folder of the manifest"
@@ -210,7 +212,7 @@ _RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "text": (_is_text, "the words that are said"),
     "speaker": (_is_text, "the name of the voice"),
     "language": (
-        lambda v: isinstance(v, str) and _LANGUAGE.fullmatch(v) is not None,
+        lambda v: isinstance(v, str) and LANGUAGE_CODE.fullmatch(v) is not None,
         "a language code like 'en' or 'pt-br'",
     ),
     "seconds": (_is_seconds, "a positive number of seconds"),

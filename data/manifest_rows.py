@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from array import array
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -36,7 +37,7 @@ class ManifestRows(Sequence[Utterance]):
         for number, place, line in numbered_lines(self._path):
             where = f"{self._path}:{number}"
             utterance = parse_row(line, self._path.parent, where)
-            if check_audio and not utterance.audio.is_file():
+            if check_audio and not os.path.isfile(utterance.audio):
                 raise InputError(
                     f"{where}: audio file {utterance.audio} does not exist; audio paths are "
                     "relative to the folder of the manifest"

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from data.files import write_whole
+from data.preparation.writing import writing
 
 _BLOCK = 1 << 20
 
@@ -35,10 +36,15 @@ class StepCache:
             return None
 
     def put(self, step: str, key: str, result: Any) -> None:
-        """Keep a result."""
+        """Keep a result.
+
+        Raises:
+            InputError: the folder cannot be written.
+        """
         file = self._file(step, key)
-        file.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(file, json.dumps(result, ensure_ascii=False))
+        with writing(self.folder, "cache=FOLDER"):
+            file.parent.mkdir(parents=True, exist_ok=True)
+            write_whole(file, json.dumps(result, ensure_ascii=False))
 
     def known_digest(self, path: Path) -> str | None:
         """Return the digest of a file that has not changed since it was last read, or None."""

@@ -3,6 +3,8 @@
 import re
 from dataclasses import dataclass, field
 
+from data.manifest import LANGUAGE_CODE
+
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 EXECUTORS = ("process", "dask")
 
@@ -198,6 +200,12 @@ class PrepareConfig:
             raise ValueError(
                 f"speaker is {self.speaker!r}; give a name of letters, digits, '-' and '_'"
             )
+        if self.language is not None:
+            code = self.language.strip().lower().replace("_", "-")
+            if code and not LANGUAGE_CODE.fullmatch(code):
+                raise ValueError(f"language is {self.language!r}; give a code such as en or pt-br")
+            # Small letters: Whisper and the manifest know no others.
+            object.__setattr__(self, "language", code or None)
         if self.keep not in ("good", "all"):
             raise ValueError(f"keep is {self.keep!r}; give good or all")
         if self.executor not in EXECUTORS:

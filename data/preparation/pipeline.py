@@ -6,8 +6,10 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock, Timeout
 
@@ -41,6 +43,7 @@ from data.preparation.recordings import Recording, find_recordings
 from data.preparation.report import Outcome, write_report
 from data.preparation.running import run_step
 from data.preparation.voice import clip_ids, refuse_own_files, voice_of, write_voice
+from data.preparation.writing import writing
 from data.text.frontend import TextFrontend
 from data.text.lexicon import Lexicon
 from data.text.words import WordList, letter_errors
@@ -59,17 +62,21 @@ def prepare(config: PrepareConfig, create_recognizer: CreateRecognizer = Whisper
         InputError: The input cannot be used, too little good speech is left, or another run is
             preparing the same voice.
     """
-    voice = voice_of(config)
-    voice.folder.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(voice.folder / ".lock")
-    try:
-        with lock.acquire(timeout=0), open_executor(config) as executor:
-            return Preparation(config, executor, create_recognizer).run()
-    except Timeout as error:
-        raise InputError(
-            f"{voice.folder}: another run is preparing this voice; wait for it, or give another "
-            "speaker=NAME"
-        ) from error
+    with _locked(voice_of(config).folder), open_executor(config) as executor:
+        return Preparation(config, executor, create_recognizer).run()
+
+
+def _locked(folder: Path) -> AbstractContextManager[Any]:
+    """The folder of a voice, which is made, for this run alone."""
+    with writing(folder, "output=FOLDER"):
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            return FileLock(folder / ".lock").acquire(timeout=0)
+        except Timeout as error:
+            raise InputError(
+                f"{folder}: another run is preparing this voice; wait for it, or give another "
+                "speaker=NAME"
+            ) from error
 
 
 class Preparation:

@@ -1,5 +1,6 @@
 """What the user has: recordings, and what is said in them where somebody wrote it down."""
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -53,7 +54,7 @@ def find_recordings(config: PrepareConfig) -> list[Recording]:
         InputError: there are none, or the transcripts cannot be used.
     """
     source = Path(config.input)
-    if not source.exists():
+    if not os.path.exists(source):
         raise InputError(f"input={source}: no such file or folder; check the path")
     listed = _transcript_list(config, source)
     if listed is not None:
@@ -73,7 +74,7 @@ def find_recordings(config: PrepareConfig) -> list[Recording]:
 def _transcript_list(config: PrepareConfig, source: Path) -> Path | None:
     if config.transcripts is not None:
         path = Path(config.transcripts)
-        if not path.is_file():
+        if not os.path.isfile(path):
             raise InputError(f"transcripts={path}: no such file; check the path")
         return path
     if not source.is_dir():
@@ -108,11 +109,12 @@ def _locate(row: Transcript, folder: Path, beside: Path) -> Path:
     # Lists are moved together with their audio, but keep the paths of the machine they are from.
     places += [folder / name.name, folder / "wavs" / name.name]
     for place in places:
-        if place.is_file():
+        # Not Path.is_file, which raises for names that are too long: texts in swapped columns.
+        if os.path.isfile(place):
             return place
         for ending in sorted(AUDIO_ENDINGS):
-            candidate = place.with_name(place.name + ending)
-            if candidate.is_file():
+            candidate = Path(f"{place}{ending}")
+            if os.path.isfile(candidate):
                 return candidate
     raise InputError(
         f"{row.where}: audio file {row.audio!r} does not exist; it was looked for in "

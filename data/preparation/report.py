@@ -18,6 +18,7 @@ from data.preparation.config import PrepareConfig
 from data.preparation.coverage import Coverage, coverage
 from data.preparation.inspection import Inspection
 from data.preparation.voice import voice_of
+from data.preparation.writing import writing
 
 _MELS = 3
 _MOST_ROWS = 2000
@@ -65,11 +66,12 @@ class Outcome:
 def write_report(outcome: Outcome) -> None:
     """Write both reports into the voice's folder."""
     voice = voice_of(outcome.config)
-    voice.folder.mkdir(parents=True, exist_ok=True)
     text = json.dumps(_facts(outcome), ensure_ascii=False, indent=1)
-    voice.facts.write_text(text + "\n", encoding="utf-8")
     page = "\n".join(_page(outcome))
-    voice.report.write_text(page + "\n", encoding="utf-8")
+    with writing(voice.folder, "output=FOLDER"):
+        voice.folder.mkdir(parents=True, exist_ok=True)
+        voice.facts.write_text(text + "\n", encoding="utf-8")
+        voice.report.write_text(page + "\n", encoding="utf-8")
 
 
 def _facts(outcome: Outcome) -> dict[str, Any]:
@@ -179,9 +181,10 @@ def _pictures(outcome: Outcome) -> Iterator[str]:
             for k, name in enumerate(names)
         }
         yield "<h2>Clips</h2>" + _image(pictures.histograms(groups))
-    audio = AudioConfig(sample_rate_hz=outcome.config.sample_rate_hz)
+    rate = outcome.config.sample_rate_hz
+    audio = AudioConfig(sample_rate_hz=rate, fmax_hz=min(AudioConfig.fmax_hz, rate / 2))
     for utterance in outcome.utterances[:: max(1, len(outcome.utterances) // _MELS)][:_MELS]:
-        picture = pictures.mel(read(utterance.audio, audio.sample_rate_hz), audio)
+        picture = pictures.mel(read(utterance.audio, rate), audio)
         yield f"<p><code>{utterance.id}</code>: {escape(utterance.text)}</p>{_image(picture)}"
     for found in _coverages(outcome):
         yield f"<h2>Phonemes of <code>{escape(found.language)}</code></h2>"

@@ -24,6 +24,7 @@ from data.preparation.recordings import Recording
 from data.preparation.rendering import RENDER_VERSION, RenderClips, Rendering
 from data.preparation.running import run_step
 from data.preparation.split import held_out
+from data.preparation.writing import writing
 
 _LOG = logging.getLogger(__name__)
 _STEM_CHARACTERS = 40
@@ -150,11 +151,12 @@ def write_voice(
             renderings.append(Rendering(clip.recording.path.absolute(), place, regions, target))
     run_step(RenderClips(config.sample_rate_hz, config.sound), renderings, cache, executor)
     outdated = _listed_clips(voice) - {utterance.audio for utterance in utterances}
-    write_manifest(voice.manifest, utterances)
-    _keep_lexicon(voice, config.lexicon)
-    _write_data_group(voice, config, {utterance.language for utterance in utterances})
-    for file in outdated:
-        file.unlink(missing_ok=True)
+    with writing(voice.folder, "output=FOLDER"):
+        write_manifest(voice.manifest, utterances)
+        _keep_lexicon(voice, config.lexicon)
+        _write_data_group(voice, config, {utterance.language for utterance in utterances})
+        for file in outdated:
+            file.unlink(missing_ok=True)
     return utterances
 
 

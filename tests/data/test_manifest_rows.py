@@ -55,6 +55,7 @@ def test_faults_are_those_of_a_read_manifest(tmp_path: Path) -> None:
     cases: list[tuple[list[dict[str, object]], str]] = [
         (twice, r"m\.jsonl:4: id 'clip-1' is already used in line 2"),
         ([{**rows_of(1)[0], "audio": "none.wav"}], r"m\.jsonl:1: audio file .*none\.wav does not"),
+        ([{**rows_of(1)[0], "audio": 99 * "long "}], r"m\.jsonl:1: audio file .*does not exist"),
         ([{**rows_of(1)[0], "split": "test"}], r"m\.jsonl:1: field 'split'"),
         ([], "holds no utterances"),
     ]

@@ -116,6 +116,15 @@ def test_errors_name_file_and_line(folder: Path, name: str, lines: list[str], me
         found(folder, transcripts=str(listed))
 
 
+def test_swapped_columns_are_told_however_long_the_text(folder: Path) -> None:
+    text = "A sentence that is far too long for the name of a file. " * 9
+    write(folder / "metadata.csv", f"{text}|a")
+    with pytest.raises(
+        InputError, match=r"metadata.csv:1: audio file 'A sentence.* does not exist"
+    ):
+        found(folder)
+
+
 def test_other_encodings_are_refused_by_line(folder: Path) -> None:
     (folder / "metadata.csv").write_bytes("a|Hello\nb|Grüße\n".encode("latin-1"))
     with pytest.raises(InputError, match=r"metadata.csv:2: not UTF-8"):
