@@ -20,8 +20,8 @@ class MultiResolutionStftLoss(nn.Module):
     L = 1/M sum_m [ ||S - S'||_F / ||S||_F + mean |log S - log S'| ] with S and S' the magnitudes of
     target and prediction; Yamamoto et al., arXiv 1910.11480, eqs. 4-6. Spectral convergence looks
     at the loud parts and the logarithm at the quiet ones. Differences: magnitudes are
-    sqrt(S^2 + floor^2), so that digital silence does not dominate, and the Frobenius norms are taken
-    over the valid frames of the whole batch.
+    sqrt(S^2 + floor^2), so that digital silence does not dominate, and the Frobenius norms are
+    taken over the valid frames of the whole batch.
 
     Use it for vocoder training, beside or instead of the mel distance. Runs in fp32 even under
     autocast; windows are buffers and are not saved.
