@@ -1,6 +1,7 @@
 """HiFi-GAN generator (arXiv 2010.05646): upsampling convolutions, multi-receptive-field fusion."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -22,7 +23,7 @@ class HiFiGANSizes:
 
     channels: int
     """Width before the first upsampling; every stage halves it."""
-    upsample_rates: dict[int, tuple[int, ...]]
+    upsample_rates: Mapping[int, tuple[int, ...]]
     """Samples that each stage makes of one, by the hop that they multiply to."""
     kernels: tuple[int, ...]
     """Kernel of each residual block that a stage averages."""
