@@ -28,7 +28,7 @@ def draw(scores, temperature):
     return shares, int(dice.choice(len(shares), p=shares / shares.sum()))
 
 
-phonemes = TextFrontend(voice["language"])(text)
+phonemes = TextFrontend(voice["language"], next(folder.glob("lexicon.tsv"), None))(text)
 context, speaker = graph["prompt"].run(
     None, {"phonemes": phonemes.ids[None], "marks": phonemes.marks[None], "z_spk": table["z_spk"]}
 )

@@ -15,8 +15,8 @@ import torch
 from data.errors import InputError
 from data.text.frontend import phonemize
 from gpt.sampling import SamplingConfig
-from timbre.bundle import load_bundle
-from timbre.exporting.onnx import check_kinds
+from timbre.bundle import LEXICON, load_bundle
+from timbre.exporting.onnx import check_kinds, write_lexicon
 from timbre.exporting.vocoder_graph import RealStft
 from timbre.rundir import RunDir
 from timbre.speech import longest_tokens, padded
@@ -122,3 +122,16 @@ def test_the_example_speaks_without_torch(exported: Path, tmp_path: Path):
     words = [sys.executable, "-c", block, str(example), str(exported), "Hello there.", str(output)]
     subprocess.run(words, check=True, cwd=ROOT)
     assert soundfile.info(output).frames > 2000
+    (exported / LEXICON).write_text("no pronunciation\n", encoding="utf-8")
+    refused = subprocess.run(words, check=False, cwd=ROOT, capture_output=True, text=True)
+    (exported / LEXICON).unlink()
+    assert "lexicon.tsv:1" in refused.stderr, "the lexicon is read"
+
+
+def test_the_lexicon_goes_with_the_graphs(tmp_path: Path):
+    lexicon, written = tmp_path / "names.tsv", tmp_path / "lexicon.tsv"
+    lexicon.write_text("Timbre\tʒɔʒɔ\n", encoding="utf-8")
+    write_lexicon(written, lexicon)
+    assert written.read_bytes() == lexicon.read_bytes()
+    write_lexicon(written, None)
+    assert not written.exists()

@@ -14,8 +14,9 @@ import torch
 from torch import Tensor, nn
 
 from data.errors import InputError
+from data.files import write_whole
 from data.mel import FRAMES_PER_TOKEN
-from timbre.bundle import find_bundle, load_bundle
+from timbre.bundle import LEXICON, find_bundle, load_bundle
 from timbre.exporting.graphs import DecoderGraph, PromptGraph, StepGraph
 from timbre.exporting.vocoder_graph import VocoderGraph
 from timbre.networks import Networks
@@ -58,6 +59,8 @@ class _Graph:
 def export_voice(config: ExportConfig) -> None:
     """Writes `prompt`, `step`, `decoder` and `vocoder` `.onnx`, `tables.npz` and `voice.json`.
 
+    The voice's lexicon, if it has one, is `lexicon.tsv` as in its bundle.
+
     Raises:
         InputError: The voice cannot be used, or its networks are of a kind that has no graph.
     """
@@ -95,7 +98,16 @@ def export_voice(config: ExportConfig) -> None:
         "past": [block.layers, 2, block.heads, 0, block.width // block.heads],
     }
     (folder / "voice.json").write_text(json.dumps(description, indent=1), encoding="utf-8")
+    write_lexicon(folder / LEXICON, bundle.lexicon)
     _LOG.info("%s: speak with docs/examples/speak_onnx.py", folder)
+
+
+def write_lexicon(path: Path, lexicon: Path | None) -> None:
+    """Copies a voice's lexicon; without one, none of an earlier voice stays there."""
+    if lexicon is None:
+        path.unlink(missing_ok=True)
+    else:
+        write_whole(path, lexicon.read_bytes())
 
 
 def check_kinds(networks: Networks) -> None:
