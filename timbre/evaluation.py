@@ -260,17 +260,21 @@ class Evaluation:
         return mel
 
     def _prompt_mels(self) -> list[Tensor]:
-        source = self.config.prompt
+        source, seconds = self.config.prompt, 0.0
         if source is None and self.run is not None:
-            source = _trained_on(self.run)
-        return [self._mel(c) for c in self._recordings(source, "train", _PROMPT_RECORDINGS)]
+            source, seconds = _trained_on(self.run)
+        clips = self._recordings(source, "train", _PROMPT_RECORDINGS, seconds)
+        return [self._mel(clip) for clip in clips]
 
-    def _recordings(self, source: str | None, split: str, limit: int) -> list[Clip]:
+    def _recordings(
+        self, source: str | None, split: str, limit: int, most_seconds: float = 0.0
+    ) -> list[Clip]:
         if source is None:
             return []
         rate = self.bundle.audio.sample_rate_hz
         speaker = self.config.speaker
-        clips = read_recordings(Path(source), rate, self.frontend, split, limit, speaker)
+        path = Path(source)
+        clips = read_recordings(path, rate, self.frontend, split, limit, speaker, most_seconds)
         return [replace(clip, speaker="") for clip in clips]
 
     def _load_base(self, voice: Path) -> Bundle | None:
@@ -311,13 +315,14 @@ def _read_sentences(path: str | None, language: str) -> list[str]:
     raise InputError(f"sentences: {file} is empty; write one sentence a line")
 
 
-def _trained_on(run: Path) -> str | None:
-    """The manifest that a run was trained on, if it is still there."""
+def _trained_on(run: Path) -> tuple[str | None, float]:
+    """The manifest that a run was trained on, if it is still there, and its `train_seconds`."""
     try:
-        manifest = OmegaConf.load(run / "config.yaml").data.manifest
+        data = OmegaConf.load(run / "config.yaml").data
+        manifest, seconds = data.manifest, float(data.get("train_seconds", 0.0))
     except (OSError, OmegaConfBaseException):
-        return None
-    return str(manifest) if Path(manifest).is_file() else None
+        return None, 0.0
+    return (str(manifest), seconds) if Path(manifest).is_file() else (None, 0.0)
 
 
 def _cloned(bundle: Bundle, mels: list[Tensor]) -> Bundle:

@@ -11,14 +11,13 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from data.audio import read
+from data.audio import AUDIO_ENDINGS, read
 from data.errors import InputError
 from data.mel import LogMel
 from timbre.bundle import Bundle, mean_embedding
 
 VECTOR = "z_spk"
 _SUFFIX = ".safetensors"
-_SOUNDS = frozenset({".wav", ".flac", ".mp3", ".ogg", ".opus", ".m4a", ".aac"})
 _PART = re.compile(r"(.+):(\d+(?:\.\d+)?)$")
 
 
@@ -85,7 +84,7 @@ def save_vector(path: Path, z_spk: Float[Tensor, "1 channels"]) -> None:
 def _files(path: Path) -> list[Path]:
     if not path.is_dir():
         return [path]
-    files = sorted(file for file in path.iterdir() if file.suffix.lower() in _SOUNDS)
+    files = sorted(file for file in path.iterdir() if file.suffix.lower() in AUDIO_ENDINGS)
     if not files:
         raise InputError(f"reference {path} is a folder without recordings; give audio files")
     return files

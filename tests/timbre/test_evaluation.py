@@ -127,6 +127,23 @@ def test_wrong_input_is_named(
         evaluate(configured(override))
 
 
+def test_the_zero_shot_row_hears_no_more_than_the_run_did(
+    configured: Callable[..., EvaluationConfig],
+    base_run: RunDir,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    judged = Evaluation(configured())
+    monkeypatch.setattr(judged, "run", tmp_path)
+    data = f"data:\n  manifest: {manifest(base_run)}\n"
+    heard = []
+    for train_seconds in ("", "  train_seconds: 0.1\n"):
+        (tmp_path / "config.yaml").write_text(data + train_seconds)
+        heard.append(len(judged._prompt_mels()))
+    assert heard[0] > 1
+    assert heard[1] == 1, "the first recording is the least that a run trains on"
+
+
 def test_the_shipped_sentences_are_varied() -> None:
     lines = (SENTENCES / "en.txt").read_text(encoding="utf-8").splitlines()
     assert len(lines) == len(set(lines)) == 24
