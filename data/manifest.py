@@ -16,8 +16,8 @@ from data.files import write_whole
 SPLITS = ("train", "validation")
 MARK = b"\xef\xbb\xbf"
 """What some editors write before UTF-8 text."""
-LANGUAGE_CODE = re.compile(r"[a-z]{2,3}(-[A-Za-z0-9]+)*")
-"""What a language code looks like."""
+LANGUAGE_CODE = re.compile(r"[a-z]{2,8}(-[A-Za-z0-9]+)*")
+"""What a language code looks like (BCP 47); espeak-ng has some of four letters."""
 _ROUNDING_SECONDS = 1e-6  # sums of decimal numbers: 0.1 + 0.2 is within 0.3
 _REQUIRED = ("id", "audio", "text", "speaker", "language", "seconds", "split")
 _OPTIONAL = ("source", "licence")

@@ -141,8 +141,8 @@ def test_language_codes_are_written_small_and_checked() -> None:
     given = {"EN": "en", " pt_BR ": "pt-br", "": None}
     for code, known in given.items():
         assert PrepareConfig(input="x", speaker="a", language=code).language == known
-    with pytest.raises(ValueError, match="language is 'english'; give a code"):
-        PrepareConfig(input="x", speaker="a", language="english")
+    with pytest.raises(ValueError, match="language is 'e n'; give a code"):
+        PrepareConfig(input="x", speaker="a", language="e n")
 
 
 def test_places_that_cannot_be_written_are_named(source: Path, tmp_path: Path) -> None:
