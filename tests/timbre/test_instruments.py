@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 from pathlib import Path
 from types import SimpleNamespace
+from unittest.mock import Mock
 
+import lightning
 import numpy as np
 import pytest
 import soundfile
@@ -14,13 +16,19 @@ from lightning.pytorch.loggers import MLFlowLogger, TensorBoardLogger, WandbLogg
 from matplotlib import pyplot as plt
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from data.datamodule import VoiceDataModule
 from data.errors import InputError
 from data.manifest import Utterance
 from data.mel import AudioConfig
+from timbre.blending import Blend
+from timbre.callbacks.gallery import Gallery
 from timbre.callbacks.instruments import data_facts, loudness
+from timbre.callbacks.logging import ScalarLogger
+from timbre.callbacks.progress import ProgressDisplay
 from timbre.config import LoggerConfig
 from timbre.loggers import check_loggers, open_loggers, publish
 from timbre.metrics import curve, read_metrics
+from timbre.module import VoiceCloner
 from timbre.pictures import plot_alignment, plot_dimensions, plot_map
 from timbre.rundir import RunDir
 from timbre.speaker_space import SpeakerSpace
@@ -109,6 +117,38 @@ def test_a_run_is_measured_and_drawn(base_run: RunDir) -> None:
     assert sum(parts) == pytest.approx(last["train/total"], rel=1e-4)
     for picture in ("alignment", "kl-dimensions", "z-spk"):
         assert (base_run.samples / f"000002-{picture}.png").stat().st_size > 2000
+
+
+def test_the_gallery_shows_the_blend_that_is_judged(configured, tmp_path: Path) -> None:
+    module = VoiceCloner(configured("train.modules=[gpt]"), speakers=2)
+    bias, seen = module.networks.gpt.head.bias, []
+    bias.data.fill_(0.0)
+    blend = Blend(module.networks, 0.5, ["gpt"], module.networks.state_dict())
+    bias.data.fill_(1.0)
+    trainer = Mock(spec=lightning.Trainer, is_global_zero=True, should_stop=False, loggers=[])
+    scalars = Mock(spec=ScalarLogger)
+    data = Mock(spec=VoiceDataModule, val_dataloader=list)
+    scalars.metrics = SimpleNamespace(rows=[{"update": 0.0, "val/seconds": 1.0}])
+    gallery = Gallery(data, scalars, RunDir(tmp_path), blend)
+    gallery._show_speakers = lambda *_: seen.append(bias.mean().item())
+    gallery.on_train_start(trainer, module)
+    assert seen == [0.5]
+    assert bias.mean() == 1.0
+
+
+def test_the_bar_is_drawn_beside_the_messages_and_closed_after_an_error(configured, capsys) -> None:
+    """Not on stdout: a terminal whose stdout goes to a file showed nothing."""
+    module = VoiceCloner(configured("train.modules=[gpt]", "train.updates=7"), speakers=2)
+    trainer = Mock(spec=lightning.Trainer, is_global_zero=True)
+    display = ProgressDisplay(Mock(spec=ScalarLogger, latest={}), "bar")
+    display.on_train_start(trainer, module)
+    bar = display._bar
+    assert bar is not None
+    display.on_exception(trainer, module, RuntimeError())
+    assert bar.live.is_started is False
+    printed = capsys.readouterr()
+    assert "update 0/7" in printed.err
+    assert not printed.out
 
 
 def test_a_logger_that_is_not_installed_is_refused_with_advice(monkeypatch) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from data.batch import Batch
 from data.datamodule import VoiceDataModule
 from data.text.frontend import Phonemes
 from gpt.sampling import SamplingConfig
+from timbre.blending import Blend
 from timbre.callbacks.logging import ScalarLogger
 from timbre.loggers import publish
 from timbre.module import VoiceCloner
@@ -39,12 +41,20 @@ class Gallery(lightning.Callback):
         data: Gives the recordings.
         scalars: Takes the values.
         run: Where pictures go.
+        blend: Of the weights with the first ones, as `Validation` judges them; None: no blend.
     """
 
-    def __init__(self, data: VoiceDataModule, scalars: ScalarLogger, run: RunDir) -> None:
+    def __init__(
+        self,
+        data: VoiceDataModule,
+        scalars: ScalarLogger,
+        run: RunDir,
+        blend: Blend | None = None,
+    ) -> None:
         self.data = data
         self.scalars = scalars
         self.run = run
+        self.blend = blend
         self._shown_at = -1
 
     def on_train_start(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
@@ -74,7 +84,8 @@ class Gallery(lightning.Callback):
         started = time.monotonic()
         was_training = module.training
         module.eval()
-        with torch.random.fork_rng(), torch.inference_mode():
+        judged = nullcontext() if self.blend is None else self.blend.applied(module.judged_networks)
+        with judged, torch.random.fork_rng(), torch.inference_mode():
             draws = module.update == 0 or trainer.should_stop
             batch = self._held_out_batch()
             self._show_speakers(trainer, module, batch, draws)

@@ -8,6 +8,7 @@ import time
 from typing import Any
 
 import lightning
+from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from timbre.callbacks.logging import ScalarLogger
@@ -43,6 +44,7 @@ class ProgressDisplay(lightning.Callback):
                 BarColumn(),
                 TimeRemainingColumn(),
                 TextColumn("{task.fields[values]}"),
+                console=Console(stderr=True),  # where the lines go, too
             )
             self._task = self._bar.add_task(
                 "", total=module.config.train.updates, completed=module.update, values=""
@@ -72,6 +74,18 @@ class ProgressDisplay(lightning.Callback):
         self, trainer: lightning.Trainer, module: lightning.LightningModule, stage: str
     ) -> None:
         """Closes the bar."""
+        self._close()
+
+    def on_exception(
+        self,
+        trainer: lightning.Trainer,
+        module: lightning.LightningModule,
+        exception: BaseException,
+    ) -> None:
+        """Closes the bar: Lightning tears nothing down after an error."""
+        self._close()
+
+    def _close(self) -> None:
         if self._bar is not None:
             self._bar.stop()
             self._bar = None
