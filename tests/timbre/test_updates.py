@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from unittest.mock import Mock
+
+import lightning
 import pytest
 import torch
 from torch import Tensor
 
 from losses.schedules import RateSchedule
 from timbre.bundle import load_bundle
+from timbre.callbacks.control import Control
 from timbre.metrics import read_metrics
 from timbre.module import VoiceCloner
 from timbre.optimization import warmed_average
@@ -46,6 +50,21 @@ def test_each_module_has_its_rate_and_all_follow_the_schedule(train_here) -> Non
     for update, row in enumerate(rows):
         for module, peak in peaks.items():
             assert row[f"rate/{module}"] == pytest.approx(peak * schedule.at(update), rel=1e-4)
+
+
+def test_all_processes_count_the_minutes_of_the_slowest(configured) -> None:
+    """Rates and the last update follow from them: they must be equal everywhere."""
+    module, control = VoiceCloner(configured("train.minutes=10"), speakers=2), Control()
+    trainer = Mock(spec=lightning.Trainer, world_size=2, should_stop=False)
+    trainer.strategy.root_device = torch.device("cpu")
+    for others, stops in ((9.5, False), (10.0, True)):
+        other = torch.tensor([others, 0.0], dtype=torch.float64)
+        trainer.strategy.reduce = lambda own, reduce_op, other=other: torch.maximum(own, other)
+        control.on_train_start(trainer, module)
+        control.on_train_batch_end(trainer, module, None, None, 0)
+        control.teardown(trainer, module, "fit")
+        assert (module.minutes, trainer.should_stop) == (pytest.approx(others, abs=0.1), stops)
+    assert control.received is None
 
 
 @pytest.mark.parametrize("modules", ["gpt", "sovits", "vocoder", "tokenizer"])

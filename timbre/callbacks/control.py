@@ -26,12 +26,13 @@ class Control(lightning.Callback):
         self.received: int | None = None
         """The signal that ended the run, or None."""
         self._previous: dict[int, Any] = {}
-        self._clock = 0.0
+        self._began = 0.0
 
     def on_train_start(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
-        """Takes over the signals and starts the clock."""
+        """Takes over the signals and starts the clock, at what a resumed run has used up."""
+        assert isinstance(module, VoiceCloner)
         self._previous = {number: signal.signal(number, self._request) for number in SIGNALS}
-        self._clock = time.monotonic()
+        self._began = time.monotonic() - 60 * module.minutes
 
     def on_train_batch_end(
         self,
@@ -43,21 +44,24 @@ class Control(lightning.Callback):
     ) -> None:
         """Counts the time and asks the trainer to stop where a budget is used up."""
         assert isinstance(module, VoiceCloner)
-        now = time.monotonic()
-        module.minutes += (now - self._clock) / 60
-        self._clock = now
-        trainer.should_stop = self._agreed(trainer, module.is_finished)
+        minutes = (time.monotonic() - self._began) / 60
+        module.minutes, signalled = self._agreed(trainer, minutes)
+        trainer.should_stop = module.is_finished or signalled
 
-    def _agreed(self, trainer: lightning.Trainer, finished: bool) -> bool:
-        """Whether any process wants to stop; all of them then know the signal."""
+    def _agreed(self, trainer: lightning.Trainer, minutes: float) -> tuple[float, bool]:
+        """The minutes of the process whose clock is furthest, and whether any got a signal.
+
+        Rates and the end of the run follow from the minutes: with clocks of their own, one process
+        would go on to the last validation while another waits for it to save.
+        """
         if trainer.world_size == 1:
-            return finished or self.received is not None
-        wanted = torch.tensor(
-            [int(finished), self.received or 0], device=trainer.strategy.root_device
+            return minutes, self.received is not None
+        own = torch.tensor(
+            [minutes, self.received or 0], dtype=torch.float64, device=trainer.strategy.root_device
         )
-        finished, signal_number = trainer.strategy.reduce(wanted, reduce_op="max").tolist()
-        self.received = signal_number or None
-        return bool(finished or signal_number)
+        minutes, number = trainer.strategy.reduce(own, reduce_op="max").tolist()
+        self.received = int(number) or None
+        return minutes, bool(number)
 
     def teardown(
         self, trainer: lightning.Trainer, module: lightning.LightningModule, stage: str
