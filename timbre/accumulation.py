@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import logging
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -20,9 +20,9 @@ logger = logging.getLogger(__name__)
 _POSITIONS = ("semantic", "token_accuracy", "cross_entropy")
 _FRAMES = (
     *("rec", "pitch", "flow", "diffusion", "perceptual", "content_consistency", "tokenizer_rec"),
-    *("wave_mel", "wave_stft"),
 )
-"""Terms that are means over GPT's targets or over mel frames; the others are means over items."""
+"""Terms that are means over GPT's targets or over mel frames; the others are means over items, or
+over crops of one length."""
 _ALLOCATION = ("can't allocate memory", "not enough memory", "ALLOC_FAILED")
 """What allocators other than CUDA's say."""
 
@@ -55,9 +55,12 @@ class Part:
             return self.positions
         return self.frames if term in _FRAMES else self.items
 
-    def shared(self, values: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Each value times its share."""
-        return {name: self.share(name) * value for name, value in values.items()}
+    def shared(self, values: dict[str, Tensor], crops: Collection[str] = ()) -> dict[str, Tensor]:
+        """Each value times its share; what was measured on crops of one length counts by items."""
+        return {
+            name: (self.items if name in crops else self.share(name)) * value
+            for name, value in values.items()
+        }
 
 
 def split(batch: Batch, parts: int, draw: Draw, layout: str) -> Iterator[Part]:

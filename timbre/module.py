@@ -41,7 +41,7 @@ from vocoder.discriminators import WaveDiscriminator
 
 _STREAMS = 2**40
 """Distance of the random streams of an update's parts: more than any run has updates."""
-_RESUMED = ("update", "minutes", "best_score", "best_update", "error_limit")
+_RESUMED = ("update", "minutes", "best_score", "best_update", "best_average", "error_limit")
 
 
 class VoiceCloner(lightning.LightningModule):
@@ -103,18 +103,17 @@ class VoiceCloner(lightning.LightningModule):
         self.adapters = Adapters(self.networks, config.train.lora, config.train.modules)
         decay = config.train.average_decay
         self.average = (
-            AveragedModel(self.networks, multi_avg_fn=warmed_average(decay))
+            AveragedModel(self.networks, multi_avg_fn=warmed_average(decay)).requires_grad_(False)
             if decay is not None
             else None
         )
-        if self.average is not None:
-            self.average.requires_grad_(False)
         self.update = 0
         """Finished generator updates (Lightning's global_step counts both optimizers' steps)."""
         self.minutes = 0.0
         """Time trained so far, kept by the callback that keeps the time budget."""
         self.best_score, self.best_update = -math.inf, 0
-        """Highest held-out score so far, and where it was."""
+        self.best_average: list[int] = []
+        """Highest held-out score so far, where it was, and the updates whose mean it is, if any."""
         self.error_limit: float | None = None
         """Highest error rate at which a voice may be the best; None where the run did not start
         from a voice that can speak, and is not judged by listening."""
@@ -283,12 +282,12 @@ class VoiceCloner(lightning.LightningModule):
 
         def attempt() -> dict[str, Tensor]:
             optimizer.zero_grad(set_to_none=True)
+            if name == "discriminator":  # the graph of an attempt that failed must be free by now
+                self._kept = None
             parts = split(batch, self.memory.parts, draw(), layout)
             return total_of(compute(part) for part in parts)
 
-        scalars = self.memory.fitted(len(batch), draw().world, attempt)
-        self._kept = None if name == "generator" else self._kept
-        return scalars
+        return self.memory.fitted(len(batch), draw().world, attempt)
 
     def rehearse(self, batch: Batch) -> None:
         """Computes everything that an update does, and changes nothing but the number of parts."""
@@ -363,10 +362,11 @@ class VoiceCloner(lightning.LightningModule):
         weighted = self.objective.weighted(
             outputs.terms, self.update, outputs.trained, self.anchor(outputs)
         )
-        shared = part.shared(weighted)
+        crops = () if outputs.recovered is None else ("perceptual",)
+        shared = part.shared(weighted, crops)
         total = torch.stack(list(shared.values())).sum()
         self.manual_backward(total)
-        scalars = part.shared(outputs.reports | outputs.terms)
+        scalars = part.shared(outputs.reports | outputs.terms, crops)
         scalars |= {f"weighted/{name}": value for name, value in shared.items()}
         return {name: value.detach() for name, value in (scalars | {"total": total}).items()}
 

@@ -11,7 +11,8 @@ from torch import Tensor
 
 from data.batch import Batch
 from data.errors import InputError
-from timbre.accumulation import split
+from timbre.accumulation import Part, split
+from timbre.adversary import Adversary
 from timbre.module import VoiceCloner
 from timbre.randomness import Draw
 from timbre.rundir import RunDir
@@ -36,6 +37,17 @@ and pitch a mean over voiced frames.
 
 With plain gradient steps, so that the weights show the gradients.
 """
+VOCODER = [
+    "train.modules=[vocoder]",
+    *(word for word in EXACT[2:] if not word.startswith(("objective.adv", "objective.kl"))),
+    "objective.wave_adv.r1_interval=1",
+    "objective.weights.wave_feature_matching=0",
+    "objective.weights.wave_stft=0",
+    "objective.weights.f0=0",
+    "objective.vocoder_gain_db=[0,0]",
+    "optimizer.rates.vocoder=0.01",
+]
+"""The same for the vocoder: spectral convergence and the f0 of voiced frames are no such means."""
 
 
 def learned(module: VoiceCloner) -> dict[str, Tensor]:
@@ -73,7 +85,7 @@ def assert_same(left: VoiceCloner, right: VoiceCloner) -> None:
         torch.testing.assert_close(tensor, theirs[name], atol=2e-6, rtol=1e-4, msg=name)
     assert left.scalars.keys() == right.scalars.keys()
     for name, value in left.scalars.items():
-        if not name.endswith(("feature_matching", "pitch")):
+        if not name.endswith(("feature_matching", "pitch", "wave_stft", "f0")):
             torch.testing.assert_close(value, right.scalars[name], atol=1e-5, rtol=1e-3, msg=name)
 
 
@@ -82,6 +94,13 @@ def test_parts_add_up_to_the_whole_batch(parts: int, whole: VoiceCloner, updated
     assert len(batch) == 3
     assert len(set(batch.mel_lengths.tolist())) > 1
     assert_same(updated(*EXACT, f"train.accumulate={parts}"), whole)
+
+
+def test_parts_add_up_for_the_vocoder_whose_crops_are_equally_long(updated, monkeypatch) -> None:
+    # It draws its noise and phases itself, others for each part.
+    monkeypatch.setattr("vocoder.prior_istft._draw", lambda _, shape, *__: torch.zeros(shape))
+    in_parts = updated(*VOCODER, "train.accumulate=2", updates=1)
+    assert_same(in_parts, updated(*VOCODER, updates=1))
 
 
 def test_shares_of_the_parts_are_those_of_their_data(batch: Batch) -> None:
@@ -93,7 +112,10 @@ def test_shares_of_the_parts_are_those_of_their_data(batch: Batch) -> None:
         assert part.share("semantic") == pytest.approx(targets[rows].sum() / targets.sum())
         frames = batch.mel_lengths
         assert part.share("rec") == pytest.approx(frames[rows].sum() / frames.sum())
-        assert part.share("kl") == len(part.batch) / 3
+        assert part.share("kl") == part.share("wave_mel") == len(part.batch) / 3
+        values = part.shared({"perceptual": torch.ones(()), "rec": torch.ones(())}, ["perceptual"])
+        assert values["perceptual"] == pytest.approx(len(part.batch) / 3)
+        assert values["rec"] == part.share("rec")
     (alone,) = split(batch, 1, Draw(torch.device("cpu")), "plain")
     assert alone.batch is batch
     assert {alone.share(name) for name in ("semantic", "rec", "kl")} == {1.0}
@@ -141,6 +163,25 @@ def test_a_memory_that_fills_up_later_does_not_teach_the_discriminators_twice(
     module = updated(*EXACT)
     assert module.memory.parts == 4
     assert_same(module, whole)
+
+
+def test_what_an_attempt_kept_is_given_back_before_the_next(updated, monkeypatch) -> None:
+    """The whole batch's graph beside the parts would make more and more parts necessary."""
+    original, loss, kept = VoiceCloner.forward_part, Adversary.discriminator_loss, []
+
+    def forward_part(self: VoiceCloner, part: Part) -> Outputs:
+        kept.append(self._kept is not None)
+        return original(self, part)
+
+    def full(self: Adversary, real: Tensor, fake: Tensor, update: int) -> dict[str, Tensor]:
+        if len(real) > 2:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+        return loss(self, real, fake, update)
+
+    monkeypatch.setattr(VoiceCloner, "forward_part", forward_part)
+    monkeypatch.setattr(Adversary, "discriminator_loss", full)
+    assert updated(*EXACT, updates=1).memory.parts == 2
+    assert kept == [False] * 5
 
 
 def test_when_not_even_one_utterance_fits_the_user_is_told(updated, memory_for) -> None:
