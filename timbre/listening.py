@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import logging
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import cast
 
@@ -29,7 +29,9 @@ from timbre.judges.mel_distance import MelDistance
 from timbre.judges.optional import NotAvailableError
 from timbre.judges.phonemes import PhonemeErrors
 from timbre.judges.prosody import Pace, Pitch
+from timbre.judges.quality import INSTALL as INSTALL_DNSMOS
 from timbre.judges.quality import Quality
+from timbre.judges.recognizer import INSTALL as INSTALL_RECOGNISER
 from timbre.judges.recognizer import Recognizer
 from timbre.judges.similarity import Similarity
 from timbre.judges.speaker import Resemblyzer
@@ -44,6 +46,12 @@ _LOG = logging.getLogger(__name__)
 SENTENCES = Path(__file__).resolve().parent.parent / "assets" / "sentences" / "listening"
 _ERRORS = {"wer", "cer", "phoneme_error"}
 """Capped at wholly wrong: one sentence in which a recogniser dreams on would outweigh the rest."""
+_ASKED = {
+    "wer": ("recogniser", INSTALL_RECOGNISER),
+    "cer": ("recogniser", INSTALL_RECOGNISER),
+    "dnsmos": ("dnsmos", INSTALL_DNSMOS),
+}
+"""Measures that only a judge of `validation.judges` has, and how to have the judge."""
 _SEED = 1  # equal at every validation, so that values compare
 _RECORDINGS = 24  # that similarity, pitch and pace are compared with, all speakers together
 _LONGEST_SECONDS = 12.0  # of a recording whose text is spoken: validation must stay cheap
@@ -76,6 +84,7 @@ class Listener:
         self.samples = samples
         self._frontends: dict[str, TextFrontend] = {}
         self._frozen: list[Judge] = []
+        self._absent: dict[str, str] = {}
         spoken, compared = self._held_out()
         self.recordings = [self._clip(row) for row in compared]
         """Held-out recordings of the speakers that are listened to."""
@@ -124,6 +133,24 @@ class Listener:
         judges = [*self._own(networks), *self._spectrum, *self._optional]
         values = self._means(judges, self.recordings)
         return {name: value for name, value in values.items() if math.isfinite(value)}
+
+    def unscored(self, heard: Collection[str]) -> str:
+        """What the score needs but nobody measured, and how to have it; empty: nothing.
+
+        Args:
+            heard: Measures of a voice that can speak.
+        """
+        for name in self.config.validation.score:
+            if name in heard:
+                continue
+            judge, install = _ASKED.get(name, ("", ""))
+            if judge in self._absent:
+                return f"{name} needs the judge {judge}, {self._absent[judge]}"
+            if judge and judge not in self.config.validation.judges:
+                judges = ",".join([*self.config.validation.judges, judge])
+                return f"{name} needs validation.judges=[{judges}] ({install})"
+            return f"{name} cannot be measured of this voice: leave it out"
+        return ""
 
     def freeze(self, networks: Networks, path: Path) -> None:
         """Keeps the present speaker encoder and tokenizer as judges: training changes the encoder.
@@ -234,6 +261,7 @@ class Listener:
             try:
                 judges.append(makers[name]())
             except NotAvailableError as error:
+                self._absent[name] = str(error)
                 _LOG.info("validation.judges: without %s, %s", name, error)
         return judges
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from timbre.config import ValidationConfig
 
 Row = dict[str, float]
@@ -23,19 +25,28 @@ _SHOWN = (
 )
 
 
-def verdict(rows: list[Row], best_update: int, config: ValidationConfig) -> list[str]:
+def verdict(
+    rows: list[Row], best_update: int, config: ValidationConfig, averaged: Sequence[int] = ()
+) -> list[str]:
     """What listening during a run found, as Markdown.
 
     Args:
         rows: Of metrics.csv; the first holds the un-tuned baseline.
         best_update: The update whose weights the bundle has; 0: the un-tuned ones.
         config: How the best was chosen.
+        averaged: Updates of whose weights the bundle has the mean, if it has one.
     """
     heard = [row for row in rows if "val/error_rate" in row]
     baseline = heard[0]
-    best = next(row for row in heard if row["update"] == best_update)
-    sentences = _helped(baseline, best) if best_update else _did_not_help(heard, config)
-    return [*sentences, *_doubt(baseline), "", *_table(heard, best_update)]
+    named = [(_name(int(row["update"])), row) for row in heard]
+    voice = _name(best_update)
+    if averaged:
+        voice = f"the mean of updates {', '.join(map(str, averaged))}"
+        named.append((voice, _of_mean(rows)))
+    best = next(row for name, row in named if name == voice)
+    helped = best is not baseline
+    sentences = _helped(baseline, best, voice) if helped else _did_not_help(heard, config)
+    return [*sentences, *_doubt(baseline), "", *_table(named, voice)]
 
 
 def error_limit(baseline: Row, config: ValidationConfig, prefix: str = "") -> float:
@@ -56,11 +67,23 @@ def seconds_spent(rows: list[Row]) -> float:
     return sum(row.get("val/seconds", 0.0) for row in rows)
 
 
-def _helped(baseline: Row, best: Row) -> list[str]:
+def _name(update: int) -> str:
+    return f"update {update}" if update else "un-tuned"
+
+
+def _of_mean(rows: list[Row]) -> Row:
+    """What was measured of the mean of the best checkpoints, named as in other rows."""
+    measured = [row for row in rows if "average/score" in row][-1]
+    return {
+        name.replace("average/", "val/"): v for name, v in measured.items() if "average/" in name
+    }
+
+
+def _helped(baseline: Row, best: Row, voice: str) -> list[str]:
     before, after = baseline["val/score"], best["val/score"]
     lines = [
-        f"**Fine-tuning helped.** The voice is that of update {int(best['update'])}: its score is "
-        f"{after:.3f}, the un-tuned voice's {before:.3f}."
+        f"**Fine-tuning helped.** The voice is that of {voice}: its score is {after:.3f}, the "
+        f"un-tuned voice's {before:.3f}."
     ]
     for name, title, factor, unit, digits in _SHOWN[:4]:
         if f"val/{name}" in best and f"val/{name}" in baseline:
@@ -128,18 +151,16 @@ def _doubt(baseline: Row) -> list[str]:
     ]
 
 
-def _table(heard: list[Row], best_update: int) -> list[str]:
-    shown = [each for each in _SHOWN if any(f"val/{each[0]}" in row for row in heard)]
+def _table(named: list[tuple[str, Row]], voice: str) -> list[str]:
+    shown = [each for each in _SHOWN if any(f"val/{each[0]}" in row for _, row in named)]
     lines = [
         "| | " + " | ".join(title for _, title, *_ in shown) + " |",
         "|---" * (len(shown) + 1) + "|",
     ]
-    for row in heard:
-        update = int(row["update"])
-        name = "un-tuned" if update == 0 else f"update {update}"
-        name = f"**{name}**" if update == best_update else name
-        lines.append(f"| {name} | " + " | ".join(_cells(row, shown, "val/")) + " |")
-    lines.append("| human | " + " | ".join(_cells(heard[0], shown, "val/human_")) + " |")
+    for name, row in named:
+        shown_name = f"**{name}**" if name == voice else name
+        lines.append(f"| {shown_name} | " + " | ".join(_cells(row, shown, "val/")) + " |")
+    lines.append("| human | " + " | ".join(_cells(named[0][1], shown, "val/human_")) + " |")
     return lines
 
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 import torch
 
+from data.errors import InputError
 from timbre.bundle import load_bundle
 from timbre.config import ValidationConfig
+from timbre.judges.optional import NotAvailableError
 from timbre.listening import Listener
 from timbre.metrics import curve, read_metrics
 from timbre.networks import Networks
@@ -17,6 +20,8 @@ from timbre.rundir import RunDir
 from timbre.verdict import error_limit, verdict
 
 Train = Callable[..., tuple[int, RunDir]]
+
+ABSENT = "not installed: pip install it"
 
 LISTENING = [
     "train.modules=[gpt,sovits]",
@@ -74,6 +79,30 @@ def test_every_validation_listens_and_the_first_is_the_baseline(listened: RunDir
     report = listened.report.read_text()
     assert "Does it sound better?" in report
     assert "un-tuned" in report
+
+
+@pytest.mark.parametrize(
+    ("score", "advice"),
+    [
+        ("wer", r"wer needs validation\.judges=\[dnsmos,recogniser\] \(pip install faster-whisper"),
+        ("dnsmos", r"dnsmos needs the judge dnsmos, not installed: pip install it, or score some"),
+        ("f0_error", r"f0_error cannot be measured of this voice: leave it out, or"),
+    ],
+)
+def test_a_score_that_nobody_measures_is_refused_before_the_first_update(
+    train_here: Train,
+    judged_by: Callable[..., None],
+    monkeypatch: pytest.MonkeyPatch,
+    score: str,
+    advice: str,
+) -> None:
+    judged_by(lambda *_: {"error_rate": 0.1, "similarity": 0.7})
+    monkeypatch.setattr("timbre.listening.Quality", Mock(side_effect=NotAvailableError(ABSENT)))
+    with pytest.raises(InputError, match=rf"validation\.score: {advice}"):
+        train_here(*LISTENING, "validation.judges=[dnsmos]", f"+validation.score.{score}=-1")
+    run = RunDir(Path("run"))
+    assert read_metrics(run.metrics)[-1]["update"] == 0
+    assert not run.last_checkpoint.exists()
 
 
 def test_a_start_that_cannot_speak_is_no_baseline(
@@ -196,6 +225,17 @@ def test_the_verdict_says_why_nothing_helped() -> None:
     text = "\n".join(verdict(less_alike, 0, ValidationConfig()))
     assert "No score was above the un-tuned voice's 0.700" in text
     assert "Nothing was compared" in verdict([row(0, 0.1, 0.7)], 0, ValidationConfig())[0]
+
+
+def test_the_verdict_on_a_mean_has_its_score_and_names_its_updates() -> None:
+    """Also where no single update was better than the start."""
+    rows = [row(0, 0.1, 0.7), row(100, 0.1, 0.69), row(200, 0.1, 0.68)]
+    rows[-1] |= {"average/error_rate": 0.1, "average/similarity": 0.75, "average/score": 0.75}
+    text = "\n".join(verdict(rows, 200, ValidationConfig(average=2), averaged=[100, 200]))
+    assert "that of the mean of updates 100, 200: its score is 0.750, the un-tuned" in text
+    assert "similarity: 0.700 → 0.750" in text
+    assert "| **the mean of updates 100, 200** |" in text
+    assert "| update 200 |" in text
 
 
 def test_a_judge_that_hardly_understands_the_human_is_lenient_and_doubted() -> None:

@@ -25,7 +25,8 @@ class BestAverage(lightning.Callback):
 
     Wortsman et al. (model soups), arXiv 2203.05482: weights that were fine-tuned from one start
     may be averaged. The mean is judged as every checkpoint is, and replaces `best.ckpt` only if it
-    scores higher. An exponential average would hold too much of the un-tuned start in short runs.
+    scores higher; the columns `average/` then say what was measured of it. An exponential average
+    would hold too much of the un-tuned start in short runs.
 
     Args:
         folder: The run's `checkpoints/`.
@@ -75,14 +76,14 @@ class BestAverage(lightning.Callback):
         if len(self.kept) < 2 or not judged or self.control.received is not None:
             return
         own = {name: tensor.clone() for name, tensor in _weights(module).items()}
-        score = -math.inf
+        values, score = dict[str, float](), -math.inf
         if trainer.is_global_zero:
             module.judged_networks.load_state_dict(self._mean())
             listener, samples = self.validation.listener, self.validation.run.samples
             if listener is not None:  # the last update's samples stay what they are
                 listener.samples = samples / "average"
                 listener.samples.mkdir(parents=True, exist_ok=True)
-            _, score = self.validation.judge(trainer, module)
+            values, score = self.validation.judge(trainer, module)
             if listener is not None:
                 listener.samples = samples
         score = trainer.strategy.broadcast(score)
@@ -95,9 +96,14 @@ class BestAverage(lightning.Callback):
             "the mean is taken" if better else "the best one is taken",
         )
         if better:
-            module.best_score = score
+            module.best_average = sorted(self.kept)
+            module.best_score, module.best_update = score, module.best_average[-1]
+            row = {f"average/{name}": value for name, value in values.items()}
+            self.validation.scalars.record(trainer, module, row)
             self.saver.save_best(trainer)
         module.judged_networks.load_state_dict(own)
+        if better:
+            self.saver.save(trainer, module, anew=True)  # a resumed run must know what is the best
 
     def state_dict(self) -> dict[str, Any]:
         """Which updates are kept."""

@@ -103,9 +103,9 @@ class Saver(lightning.Callback):
         if isinstance(exception, Exception) and seen_by_all and learned:
             self.save(trainer, module)
 
-    def save(self, trainer: lightning.Trainer, module: VoiceCloner) -> None:
-        """Writes `last.ckpt`, once per update."""
-        if self._saved_at != module.update:
+    def save(self, trainer: lightning.Trainer, module: VoiceCloner, *, anew: bool = False) -> None:
+        """Writes `last.ckpt`, once per update unless `anew`."""
+        if self._saved_at != module.update or anew:
             trainer.save_checkpoint(self.last, weights_only=False)
             self._saved_at = module.update
 

@@ -13,6 +13,7 @@ import torch
 
 from data.batch import Batch
 from data.datamodule import VoiceDataModule
+from data.errors import InputError
 from timbre.blending import Blend
 from timbre.callbacks.logging import ScalarLogger
 from timbre.callbacks.saver import Saver
@@ -87,19 +88,27 @@ class Validation(lightning.Callback):
             self.measure(trainer, module)
 
     def measure(self, trainer: lightning.Trainer, module: VoiceCloner) -> None:
-        """Validates on the main process; training continues with its randomness untouched."""
+        """Validates on the main process; training continues with its randomness untouched.
+
+        Raises:
+            InputError: The score weighs what nobody measures of the un-tuned voice.
+        """
         if self._measured_at == module.update:
             return
         self._measured_at = module.update
         started = time.monotonic()
-        score = -math.inf
+        score, unscored = -math.inf, ""
         if trainer.is_global_zero:
             values, score = self.judge(trainer, module, draw=True)
             self._record(trainer, module, values, time.monotonic() - started)
-        score, module.error_limit = trainer.strategy.broadcast((score, module.error_limit))
+            unscored = self._unscored(module, values)
+        found = trainer.strategy.broadcast((score, module.error_limit, unscored))
+        score, module.error_limit, unscored = found
+        if unscored:  # no voice could ever be the best, nor could one be saved
+            raise InputError(f"validation.score: {unscored}, or score something else")
         self.scores[module.update] = score
         if score > module.best_score:
-            module.best_score, module.best_update = score, module.update
+            module.best_score, module.best_update, module.best_average = score, module.update, []
             self.saver.save_best(trainer)
         self._stop_if_stale(trainer, module)
         self.scalars.exclude(time.monotonic() - started)
@@ -152,6 +161,11 @@ class Validation(lightning.Callback):
                 module.error_limit = error_limit(heard, config)
                 self.listener.freeze(networks, self.run.judge)
         return heard
+
+    def _unscored(self, module: VoiceCloner, values: dict[str, float]) -> str:
+        """What a score needs but the baseline has not: then it would stay without a best voice."""
+        is_baseline = module.update == 0 and module.error_limit is not None
+        return self.listener.unscored(values) if is_baseline and self.listener is not None else ""
 
     @staticmethod
     def _score(module: VoiceCloner, values: dict[str, float]) -> float:
