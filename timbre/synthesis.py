@@ -217,9 +217,22 @@ def _jobs(config: SynthesisConfig) -> list[tuple[str, Path]]:
             raise InputError(f"{where} is empty: there is nothing to say")
     if not jobs:
         raise InputError(f"lines={config.lines} is empty: there is nothing to say")
-    for path in {path for _, path in jobs}:
-        path.parent.mkdir(parents=True, exist_ok=True)
+    if config.output != STANDARD_OUTPUT:
+        _check_places(config.output, [path for _, path in jobs])
     return jobs
+
+
+def _check_places(output: str, paths: list[Path]) -> None:
+    """Makes the folder of the files, and sees whether they may lie there."""
+    try:
+        paths[0].parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(
+            f"output={output}: the folder cannot be made ({error}); name another place"
+        ) from error
+    for path in paths:
+        if path.is_dir():
+            raise InputError(f"output={output}: {path} is a folder; name a WAV file")
 
 
 def _read_text(path: str) -> str:

@@ -8,11 +8,12 @@ from pathlib import Path
 import torch
 from jaxtyping import Float
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor
 
 from data.audio import AUDIO_ENDINGS, read
 from data.errors import InputError
+from data.files import write_whole
 from data.mel import LogMel
 from timbre.bundle import Bundle, mean_embedding
 
@@ -76,9 +77,19 @@ def referred_voice(bundle: Bundle, paths: list[Path]) -> Float[Tensor, "1 channe
 
 
 def save_vector(path: Path, z_spk: Float[Tensor, "1 channels"]) -> None:
-    """Writes a voice's vector to a safetensors file, which `reference=` reads."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    save_file({VECTOR: z_spk.float().cpu().contiguous()}, path)
+    """Writes a voice's vector to a safetensors file, which `reference=` reads.
+
+    Raises:
+        InputError: It cannot be written there.
+    """
+    content = save({VECTOR: z_spk.float().cpu().contiguous()})
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(path, content)
+    except OSError as error:
+        raise InputError(
+            f"save_voice={path}: cannot be written ({error}); name another place"
+        ) from error
 
 
 def _files(path: Path) -> list[Path]:

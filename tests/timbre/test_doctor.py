@@ -218,6 +218,14 @@ def test_the_command_prints_a_line_per_finding_and_exits_3(recorded, tmp_path: P
     assert picture.stat().st_size > 1000
 
 
+def test_a_picture_that_cannot_be_drawn_is_told(recorded, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    run = str(recorded("healthy-1"))
+    for picture in ("file/curves.png", "curves.xyz"):
+        with pytest.raises(InputError, match=f"picture=.*{picture}: cannot be drawn"):
+            examine(DoctorCommandConfig(run, str(tmp_path / picture)))
+
+
 def test_the_command_finds_nothing_wrong_with_a_healthy_run(recorded) -> None:
     answer, code = examine(DoctorCommandConfig(str(recorded("healthy-1"))))
     assert code == 0

@@ -133,3 +133,17 @@ def test_faults_are_told(speak, tmp_path: Path) -> None:
         with pytest.raises(InputError, match=advice):
             speak(**settings)
     assert not (tmp_path / "out.wav").exists()
+
+
+def test_places_that_cannot_be_written_are_told(speak, tmp_path: Path) -> None:
+    """Before anything is loaded, but the vector of the voice, which is there first."""
+    (tmp_path / "file").touch()
+    (tmp_path / "folder.wav").mkdir()
+    inside = str(tmp_path / "file" / "x")
+    with pytest.raises(InputError, match=r"output=.*file/x\.wav: the folder cannot be made"):
+        speak(text=TEXT, voice="nobody", output=f"{inside}.wav")
+    with pytest.raises(InputError, match=r"folder\.wav is a folder; name a WAV file"):
+        speak(text=TEXT, voice="nobody", output=str(tmp_path / "folder.wav"))
+    with pytest.raises(InputError, match=r"save_voice=.*x\.safetensors: cannot be written"):
+        speak(text=TEXT, save_voice=f"{inside}.safetensors")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "folder.wav"]

@@ -38,14 +38,14 @@ def examine(config: DoctorCommandConfig) -> tuple[str, int]:
         What to print, and the exit code: 0 healthy, 3 findings.
 
     Raises:
-        InputError: There is no such run, or it has logged nothing.
+        InputError: There is no such run, it has logged nothing, or the picture cannot be written.
     """
     run = find_run(config.run)
     rows = read_metrics(run.metrics)
     run_config = parse(RunConfig, run.load_config())
     findings = diagnose(Curves(rows), run_config)
     if config.picture is not None:
-        plot_columns(Path(config.picture), rows, columns_of(findings))
+        _draw(config.picture, rows, columns_of(findings))
     if not findings:
         return f"{HEALTHY}: nothing is wrong with {run.folder} up to {_where(rows)}", 0
     return "\n".join(line for each in findings for line in prescription(each)), FOUND
@@ -82,6 +82,16 @@ def prescription(finding: Finding) -> list[str]:
     if finding.overrides:
         lines.append(f"  try: {shlex.join(finding.overrides)}")
     return lines
+
+
+def _draw(picture: str, rows: list[Row], names: list[str]) -> None:
+    try:
+        plot_columns(Path(picture), rows, names)
+    except (OSError, ValueError) as error:  # ValueError: no such format
+        reason = " ".join(str(error).split())
+        raise InputError(
+            f"picture={picture}: cannot be drawn ({reason}); name a PNG file in another place"
+        ) from error
 
 
 def _where(rows: list[Row]) -> str:
