@@ -1,35 +1,30 @@
-"""Build the base corpus: `python scripts/corpus.py target=DIR`."""
+"""Build the base corpus: openly licensed human speech, and voices of speech synthesisers.
 
-import logging
-import sys
-from pathlib import Path
-from typing import cast
+  python scripts/corpus.py target=DIR [replay.target=FOLDER]
 
-from omegaconf import OmegaConf
+Leaves audio, manifest.jsonl and report.json; the same command goes on with a corpus that was
+stopped.
+"""
 
-from data.corpus.build import main
-from data.corpus.config import CorpusConfig
-from data.errors import InputError
+from omegaconf import DictConfig
 
-ROOT = Path(__file__).resolve().parent.parent
+from timbre.commands import run
+
+TEXTS = ("target", "replay.target")
 
 
-def run(overrides: list[str]) -> int:
-    """Build with the default recipe and overrides such as `target=DIR`; returns the exit code."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
-    config = OmegaConf.merge(
-        OmegaConf.structured(CorpusConfig),
-        OmegaConf.load(ROOT / "configs/corpus/base.yaml"),
-        OmegaConf.from_dotlist(overrides),
-    )
-    try:
-        report = main(cast(CorpusConfig, OmegaConf.to_object(config)), ROOT)
-    except InputError as error:
-        logging.error("%s", error)
-        return 2
-    logging.info("%s", report)
-    return 0
+def main(config: DictConfig) -> None:
+    """Builds; the heavy imports are here so that --help and wrong options answer at once."""
+    import logging
+
+    from data.corpus.build import main as build
+    from data.corpus.config import CorpusConfig
+    from timbre.commands import CONFIGS
+    from timbre.config import parse
+
+    report = build(parse(CorpusConfig, config), CONFIGS.parent)
+    logging.getLogger(__name__).info("%s", report)
 
 
 if __name__ == "__main__":
-    sys.exit(run(sys.argv[1:]))
+    run(main, "corpus/base", __doc__, verbatim=TEXTS)

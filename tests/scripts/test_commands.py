@@ -22,7 +22,7 @@ from timbre.metrics import read_metrics
 from timbre.training import train
 
 ROOT = Path(__file__).resolve().parents[2]
-COMMANDS = ["train", "synthesize", "data_curve"]
+COMMANDS = ["train", "synthesize", "data_curve", "corpus"]
 RATIOS = ("feature_matching", "wave_feature_matching", "wave_stft")
 CLOCKS = {"train/updates_per_second", "val/seconds", "val/gallery_seconds"}
 
@@ -93,6 +93,23 @@ def test_mistakes_in_the_configuration_exit_with_2(tmp_path: Path) -> None:
 def test_nothing_to_say_exits_with_2(run_here) -> None:
     code, printed = run_here("synthesize", "voice=nobody", "text= ", "output=x.wav")
     assert (code, printed) == (2, "error: text is empty: there is nothing to say\n")
+
+
+@pytest.mark.parametrize(
+    ("word", "message"),
+    [
+        ("sed=1", "unknown key 'sed'. Did you mean 'seed'?"),
+        ("seed=often", "seed"),
+        ("validation_every=1", "validation_every must be at least 2"),
+        ("teachers=[{teacher: flite, base: slt, voices: 0, minutes: 1}]", "at least one voice"),
+        ("target=", "say where the corpus goes: target=DIR"),
+    ],
+)
+def test_mistakes_about_the_corpus_exit_with_2(word: str, message: str, run_here) -> None:
+    code, printed = run_here("corpus", word)
+    assert code == 2
+    assert printed.startswith("error: ")
+    assert message in printed
 
 
 def interrupted(words: list[str], number: signal.Signals, metrics: Path, cwd: Path) -> str:
