@@ -161,6 +161,7 @@ def test_the_default_rates_are_those_of_the_guide() -> None:
         ("objective.balance.kind=auto", r"fixed"),
         ("objective.balance.names=[rec,fm]", r"no term 'fm'; the terms are.*feature_matching"),
         ("train.accumulate=-1", r"or 0 to find it"),
+        ("train.seed=5000000000", r"train\.seed is 5000000000; give 0 to 4294967295"),
         ("schedule.kind=cosin", r"cosin"),
         ("train.updates=[", r"train\.updates"),
     ],
