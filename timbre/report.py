@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from timbre.config import RunConfig
 from timbre.doctor.curves import Curves
 from timbre.doctor.diagnosis import diagnose
@@ -19,7 +21,7 @@ def write_report(
     rows: list[Row],
     parameters: dict[str, int],
     trained: int,
-    best_update: int | None,
+    best: Sequence[int] | None,
 ) -> None:
     """Writes the report and the curves of a finished or interrupted run.
 
@@ -29,7 +31,8 @@ def write_report(
         rows: The rows of metrics.csv.
         parameters: Number of parameters per module.
         trained: Number of those that were trained, or of their low-rank updates.
-        best_update: Whose weights the bundle has, chosen by listening; None: nobody listened.
+        best: Update whose weights the bundle has, chosen by listening, or those of which it has the
+            mean; None: nobody listened.
     """
     plot_curves(run.curves, rows)
     last = int(rows[-1]["update"]) if rows else 0
@@ -43,7 +46,7 @@ def write_report(
         f"- model `{config.model.name}`: {sizes}",
         f"- validation took {seconds_spent(rows):.0f} s",
         "",
-        *_heard(rows, config, best_update),
+        *_heard(rows, config, best),
         "## What the doctor says",
         "",
         *_diagnosed(run, diagnose(Curves(rows), config)),
@@ -76,14 +79,14 @@ def _kept(config: RunConfig) -> str:
     return f", of which the voice keeps {share:.0%}" if share and config.init != "none" else ""
 
 
-def _heard(rows: list[Row], config: RunConfig, best_update: int | None) -> list[str]:
+def _heard(rows: list[Row], config: RunConfig, best: Sequence[int] | None) -> list[str]:
     """What listening says, and what was spoken."""
-    if best_update is None:
+    if best is None:
         return []
     return [
         "## Does it sound better?",
         "",
-        *verdict(rows, best_update, config.validation),
+        *verdict(rows, best[-1], config.validation, averaged=best if len(best) > 1 else ()),
         "",
         "All that was spoken is in [samples](samples): `UPDATE-CLIP.wav`.",
         "",

@@ -265,7 +265,7 @@ def fit(
         scalars,
         validation,
         average,
-        Gallery(data, scalars, run),
+        Gallery(data, scalars, run, blend),
         doctor,
         ProgressDisplay(scalars, config.run.progress),
         saver,
@@ -318,9 +318,9 @@ def finish(
     )
     save_bundle(run.voice, bundle)
     rows = read_metrics(run.metrics)
-    best_update = module.best_update if judged else None
+    best = (module.best_average or [module.best_update]) if judged else None
     trained = module.adapters.trained_size(module.networks)
-    write_report(run, config, rows, networks.parameter_counts(), trained, best_update)
+    write_report(run, config, rows, networks.parameter_counts(), trained, best)
     _LOG.info("voice: %s   report: %s", run.voice, run.report)
 
 
