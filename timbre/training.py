@@ -318,9 +318,9 @@ def finish(
     )
     save_bundle(run.voice, bundle)
     rows = read_metrics(run.metrics)
-    best = (module.best_average or [module.best_update]) if judged else None
+    chosen = (module.best_average or [module.best_update]) if judged else None
     trained = module.adapters.trained_size(module.networks)
-    write_report(run, config, rows, networks.parameter_counts(), trained, best)
+    write_report(run, config, rows, networks.parameter_counts(), trained, chosen)
     _LOG.info("voice: %s   report: %s", run.voice, run.report)
 
 
