@@ -14,7 +14,7 @@ from typing import Any
 
 from data.errors import InputError
 from data.manifest import read_manifest, training_rows
-from timbre.commands import compose
+from timbre.commands import TRAINING_TEXTS, compose
 from timbre.config import RunConfig, parse
 from timbre.data_curve_report import Curve, Point, estimates, table, write_report
 from timbre.evaluation import Evaluation, EvaluationConfig
@@ -96,7 +96,7 @@ class DataCurve:
         self.config = config
         self.output = Path(config.output or RUNS / _CURVES / config.data)
         self.file = self.output / "curve.json"
-        self.training = parse(RunConfig, compose("train", self._words(0.0)))
+        self.training = parse(RunConfig, compose("train", self._words(0.0), TRAINING_TEXTS))
         manifest = self.training.data.manifest
         self._recordings = read_manifest(manifest, check_audio=False)
         self._check()
@@ -130,7 +130,7 @@ class DataCurve:
         begun = RunDir(folder).can_resume
         words = [f"resume={folder}"] if begun else self._words(seconds)
         _LOG.info("training on %g s in %s", seconds, folder)
-        return train(compose("train", words), words)
+        return train(compose("train", words, TRAINING_TEXTS), words)
 
     def _point(self, seconds: float) -> Point:
         """Lets the judges hear one amount's voice."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +40,7 @@ class Gallery(lightning.Callback):
         data: Gives the recordings.
         scalars: Takes the values.
         run: Where pictures go.
-        blend: Of the weights with the first ones, as `Validation` judges them; None: no blend.
+        blend: Of the weights with the first ones, as `Validation` judges them.
     """
 
     def __init__(
@@ -49,7 +48,7 @@ class Gallery(lightning.Callback):
         data: VoiceDataModule,
         scalars: ScalarLogger,
         run: RunDir,
-        blend: Blend | None = None,
+        blend: Blend,
     ) -> None:
         self.data = data
         self.scalars = scalars
@@ -84,7 +83,7 @@ class Gallery(lightning.Callback):
         started = time.monotonic()
         was_training = module.training
         module.eval()
-        judged = nullcontext() if self.blend is None else self.blend.applied(module.judged_networks)
+        judged = self.blend.applied(module.judged_networks)
         with judged, torch.random.fork_rng(), torch.inference_mode():
             draws = module.update == 0 or trainer.should_stop
             batch = self._held_out_batch()
