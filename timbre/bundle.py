@@ -40,8 +40,7 @@ _BEYOND_SHAPES = {
     "tokenizer": ("tokenizer.fsq_levels",),
     "gpt": ("gpt.layout", "gpt.heads"),
     "sovits": (
-        *("speaker_encoder.log_std_min", "speaker_encoder.log_std_max"),
-        *("decoder.residual_scale", "decoder.diffusion.levels", "decoder.diffusion.schedule"),
+        *("speaker_encoder.log_std_min", "speaker_encoder.log_std_max", "decoder.residual_scale"),
     ),
     "vocoder": ("vocoder.prior_istft.pitch.fmin_hz", "vocoder.prior_istft.pitch.fmax_hz"),
 }

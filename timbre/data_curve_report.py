@@ -17,6 +17,7 @@ from matplotlib.axes import Axes
 from data.errors import InputError
 from data.files import write_whole
 from timbre.evaluation_report import COLUMNS, Row
+from timbre.plots import save_figure
 
 _KEPT = ("wer", "phoneme_error", "similarity", "dnsmos")
 _PANELS = (("similarity", "similarity"), ("wer", "word errors, %"))
@@ -157,8 +158,7 @@ def plot(path: Path, curve: Curve) -> None:
         axis.minorticks_off()
         axis.set_xlabel("seconds of speech")
         axis.grid(alpha=0.3)
-    figure.savefig(path, dpi=110)
-    plt.close(figure)
+    save_figure(figure, path, dpi=110)
 
 
 def positions(amounts: list[float]) -> list[float]:

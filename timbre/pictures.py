@@ -14,6 +14,7 @@ from matplotlib import pyplot as plt
 
 from data.mel import FRAMES_PER_TOKEN, AudioConfig
 from data.text.symbols import SYMBOLS
+from timbre.plots import save_figure
 from timbre.speaker_space import SpeakerSpace
 
 
@@ -54,7 +55,7 @@ def plot_alignment(
         axis.set_xticks([])
         axis.set_ylabel(f"{name}\nmel band", fontsize=8)
     figure.suptitle(title, fontsize=9)
-    _save(figure, path)
+    save_figure(figure, path, dpi=90)
 
 
 def plot_dimensions(path: Path, space: SpeakerSpace, title: str) -> None:
@@ -65,7 +66,7 @@ def plot_dimensions(path: Path, space: SpeakerSpace, title: str) -> None:
     axis.set_xlabel("dimension, sorted")
     axis.set_ylabel("KL, nats")
     axis.set_title(f"{title}: {space.active_units} of {len(nats)} dimensions in use", fontsize=9)
-    _save(figure, path)
+    save_figure(figure, path, dpi=90)
 
 
 def plot_map(path: Path, space: SpeakerSpace, held_out: list[bool], title: str) -> None:
@@ -98,15 +99,9 @@ def plot_map(path: Path, space: SpeakerSpace, held_out: list[bool], title: str) 
     axis.set_title(title + ("" if score is None else f", cluster score {score:.2f}"), fontsize=9)
     axis.set_xticks([])
     axis.set_yticks([])
-    _save(figure, path)
+    save_figure(figure, path, dpi=90)
 
 
 def _shown(phoneme: int) -> str:
     symbol = SYMBOLS[phoneme]
     return "·" if symbol.startswith("<") else symbol
-
-
-def _save(figure: plt.Figure, path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=90)
-    plt.close(figure)

@@ -36,9 +36,7 @@ def plot_mels(
         figure.colorbar(image, ax=axis, label="nats")
     axes[-1].set_xlabel("seconds")
     figure.suptitle(title)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=90)
-    plt.close(figure)
+    save_figure(figure, path, dpi=90)
 
 
 def plot_columns(path: Path, rows: list[Row], names: list[str]) -> None:
@@ -63,9 +61,7 @@ def plot_columns(path: Path, rows: list[Row], names: list[str]) -> None:
         axis.set_title(name, fontsize=9)
         axis.tick_params(labelsize=7)
         axis.grid(alpha=0.3)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=80)
-    plt.close(figure)
+    save_figure(figure, path, dpi=80)
 
 
 def plot_curves(path: Path, rows: list[Row]) -> None:
@@ -92,5 +88,13 @@ def plot_curves(path: Path, rows: list[Row]) -> None:
         axis.set_title(name, fontsize=9)
         axis.tick_params(labelsize=7)
         axis.legend(fontsize=7)
-    figure.savefig(path, dpi=90)
-    plt.close(figure)
+    save_figure(figure, path, dpi=90)
+
+
+def save_figure(figure: plt.Figure, path: Path, dpi: int) -> None:
+    """Writes a picture, into a folder that may be new, and forgets it even if that fails."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        figure.savefig(path, dpi=dpi)
+    finally:
+        plt.close(figure)
