@@ -9,7 +9,7 @@ import json
 import logging
 import os
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -19,7 +19,7 @@ import numpy as np
 from filelock import FileLock
 from numpy import ndarray
 
-from data.errors import InputError
+from data.files import writing
 
 _LOG = logging.getLogger(__name__)
 _COMMIT_ROWS = 64  # rows between two syncs; at most so many are made again after a kill
@@ -121,7 +121,7 @@ def open_or_build_packed(
         InputError: the folder cannot be written.
     """
     if not (folder / "index.json").is_file():
-        with _disk_errors(folder):
+        with _writing(folder):
             folder.parent.mkdir(parents=True, exist_ok=True)
             lock = FileLock(folder.with_name(f"{folder.name}.lock"))
             lock.acquire()
@@ -141,12 +141,12 @@ def _build(
     make_rows: Callable[[int], Iterator[Row]],
     extra: Callable[[], dict[str, Any]],
 ) -> None:
-    with _disk_errors(folder):
+    with _writing(folder):
         writer = _PackedWriter(folder.with_name(f"{folder.name}.unfinished"), fields)
     try:
         source = make_rows(writer.rows)
         while chunk := list(islice(source, _COMMIT_ROWS)):
-            with _disk_errors(folder):
+            with _writing(folder):
                 writer.append(chunk)
             _LOG.info("%s: %d of %d", folder.name, writer.rows, rows)
         index = {
@@ -155,7 +155,7 @@ def _build(
             "fields": [[field.name, field.dtype, list(field.shape)] for field in fields],
             "extra": extra(),
         }
-        with _disk_errors(folder):
+        with _writing(folder):
             writer.finish(folder, index)
     finally:
         writer.close()
@@ -242,12 +242,5 @@ def _sync_folder(folder: Path) -> None:
         os.close(handle)
 
 
-@contextmanager
-def _disk_errors(folder: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise InputError(
-            f"{folder}: cannot write the feature cache ({error}); free disk space, or set the "
-            "cache folder to a place that can be written"
-        ) from error
+def _writing(folder: Path) -> AbstractContextManager[None]:
+    return writing(folder, "cache folder", "cannot write the feature cache")

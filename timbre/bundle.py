@@ -40,7 +40,9 @@ _BEYOND_SHAPES = {
     "tokenizer": ("tokenizer.fsq_levels",),
     "gpt": ("gpt.layout", "gpt.heads"),
     "sovits": (
-        *("speaker_encoder.log_std_min", "speaker_encoder.log_std_max", "decoder.residual_scale"),
+        "speaker_encoder.log_std_min",
+        "speaker_encoder.log_std_max",
+        "decoder.residual_scale",
     ),
     "vocoder": ("vocoder.prior_istft.pitch.fmin_hz", "vocoder.prior_istft.pitch.fmax_hz"),
 }
@@ -113,23 +115,15 @@ def save_bundle(folder: Path, bundle: Bundle) -> None:
     tokenizing = {name: t for name, t in tensors.items() if name.startswith(_TOKENIZING)}
     speaking = {name: t for name, t in tensors.items() if name not in tokenizing}
     # Not save_file, which leaves a file that only its owner may read.
-    _replace(folder / TOKENIZER, save(tokenizing))
-    _replace(folder / DISCRIMINATORS, save(teachers) if teachers else None)
-    _replace(folder / MODEL, save(speaking))
-    _replace(folder / LEXICON, None if bundle.lexicon is None else bundle.lexicon.read_bytes())
-    _replace(folder / CONFIG, json.dumps(asdict(header), indent=1, ensure_ascii=False))
+    write_whole(folder / TOKENIZER, save(tokenizing))
+    write_whole(folder / DISCRIMINATORS, save(teachers) if teachers else None)
+    write_whole(folder / MODEL, save(speaking))
+    write_whole(folder / LEXICON, None if bundle.lexicon is None else bundle.lexicon.read_bytes())
+    write_whole(folder / CONFIG, json.dumps(asdict(header), indent=1, ensure_ascii=False))
 
 
 def _compact(tensor: Tensor) -> Tensor:
     return (tensor.half() if tensor.is_floating_point() else tensor).detach().cpu().contiguous()
-
-
-def _replace(path: Path, content: str | bytes | None) -> None:
-    """Puts a whole file in place of what was there; None leaves no file."""
-    if content is None:
-        path.unlink(missing_ok=True)
-    else:
-        write_whole(path, content)
 
 
 def load_bundle(folder: Path) -> Bundle:

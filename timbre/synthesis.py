@@ -16,6 +16,7 @@ import soundfile
 import torch
 
 from data.errors import InputError
+from data.files import writing
 from gpt.packed import WEIGHTS
 from gpt.sampling import SamplingConfig
 from timbre.bundle import find_bundle, load_bundle
@@ -224,12 +225,8 @@ def _jobs(config: SynthesisConfig) -> list[tuple[str, Path]]:
 
 def _check_places(output: str, paths: list[Path]) -> None:
     """Makes the folder of the files, and sees whether they may lie there."""
-    try:
+    with writing(f"output={output}", "place", "the folder cannot be made"):
         paths[0].parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(
-            f"output={output}: the folder cannot be made ({error}); name another place"
-        ) from error
     for path in paths:
         if path.is_dir():
             raise InputError(f"output={output}: {path} is a folder; name a WAV file")

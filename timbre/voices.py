@@ -13,7 +13,7 @@ from torch import Tensor
 
 from data.audio import AUDIO_ENDINGS, read
 from data.errors import InputError
-from data.files import write_whole
+from data.files import write_whole, writing
 from data.mel import LogMel
 from timbre.bundle import Bundle, mean_embedding
 
@@ -83,13 +83,9 @@ def save_vector(path: Path, z_spk: Float[Tensor, "1 channels"]) -> None:
         InputError: It cannot be written there.
     """
     content = save({VECTOR: z_spk.float().cpu().contiguous()})
-    try:
+    with writing(f"save_voice={path}", "place"):
         path.parent.mkdir(parents=True, exist_ok=True)
         write_whole(path, content)
-    except OSError as error:
-        raise InputError(
-            f"save_voice={path}: cannot be written ({error}); name another place"
-        ) from error
 
 
 def _files(path: Path) -> list[Path]:

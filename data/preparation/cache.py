@@ -6,8 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from data.files import write_whole
-from data.preparation.writing import writing
+from data.files import write_whole, writing
 
 _BLOCK = 1 << 20
 

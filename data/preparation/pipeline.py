@@ -14,6 +14,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from data.errors import InputError
+from data.files import writing
 from data.manifest import Utterance
 from data.preparation.cache import StepCache
 from data.preparation.checks import can_be_kept, verdicts
@@ -43,7 +44,6 @@ from data.preparation.recordings import Recording, find_recordings
 from data.preparation.report import Outcome, write_report
 from data.preparation.running import run_step
 from data.preparation.voice import clip_ids, refuse_own_files, voice_of, write_voice
-from data.preparation.writing import writing
 from data.text.frontend import TextFrontend
 from data.text.lexicon import Lexicon
 from data.text.words import WordList, letter_errors
@@ -126,7 +126,7 @@ class Preparation:
         ]
         ids = clip_ids(clips, config)
         seconds = sum((c.seconds for c, is_kept in zip(clips, kept, strict=True) if is_kept), 0.0)
-        self._warn(seconds)
+        self._warn_of_little_speech(seconds)
         enough = seconds >= config.quality.min_total_seconds
         good = [number for number, is_kept in enumerate(kept) if is_kept]
         utterances = []
@@ -251,22 +251,23 @@ class Preparation:
     def _warn_of_nothing_held_out(self, utterances: Sequence[Utterance]) -> None:
         wanted = self._config.validation
         if wanted.least and all(utterance.split == "train" for utterance in utterances):
-            note = (
+            self._warn(
                 f"{len(utterances)} clips are too few to hold one out: training cannot judge "
                 "whether the voice got better. Record more, or give a lower cut.max_seconds."
             )
-            self._notes.append(note)
-            _LOG.warning("%s", note)
 
-    def _warn(self, seconds: float) -> None:
+    def _warn_of_little_speech(self, seconds: float) -> None:
         quality = self._config.quality
         if quality.min_total_seconds <= seconds < quality.warn_total_seconds:
-            note = (
+            self._warn(
                 f"Only {seconds:.0f} s of good speech: the voice will be recognisable but "
                 "unsteady; a few minutes are better."
             )
-            self._notes.append(note)
-            _LOG.warning("%s", note)
+
+    def _warn(self, note: str) -> None:
+        """Says it now, and in the report."""
+        self._notes.append(note)
+        _LOG.warning("%s", note)
 
 
 def _too_little(outcome: Outcome, seconds: float) -> str:

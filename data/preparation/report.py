@@ -11,6 +11,7 @@ from html import escape
 from typing import Any
 
 from data.audio import read
+from data.files import writing
 from data.manifest import Utterance
 from data.preparation.checks import REASONS
 from data.preparation.clips import Clip
@@ -18,7 +19,6 @@ from data.preparation.config import PrepareConfig
 from data.preparation.coverage import Coverage, coverage
 from data.preparation.inspection import Inspection
 from data.preparation.voice import voice_of
-from data.preparation.writing import writing
 
 _MELS = 3
 _MOST_ROWS = 2000

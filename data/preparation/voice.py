@@ -14,6 +14,7 @@ from pathlib import Path
 from omegaconf import OmegaConf
 
 from data.errors import InputError
+from data.files import writing
 from data.manifest import Utterance, read_manifest, write_manifest
 from data.preparation.activity import Region
 from data.preparation.cache import StepCache, fingerprint
@@ -24,7 +25,6 @@ from data.preparation.recordings import Recording
 from data.preparation.rendering import RENDER_VERSION, RenderClips, Rendering
 from data.preparation.running import run_step
 from data.preparation.split import held_out
-from data.preparation.writing import writing
 
 _LOG = logging.getLogger(__name__)
 _STEM_CHARACTERS = 40

@@ -104,10 +104,7 @@ def export_voice(config: ExportConfig) -> None:
 
 def write_lexicon(path: Path, lexicon: Path | None) -> None:
     """Copies a voice's lexicon; without one, none of an earlier voice stays there."""
-    if lexicon is None:
-        path.unlink(missing_ok=True)
-    else:
-        write_whole(path, lexicon.read_bytes())
+    write_whole(path, None if lexicon is None else lexicon.read_bytes())
 
 
 def check_kinds(networks: Networks) -> None:
