@@ -86,7 +86,7 @@ def _heard(rows: list[Row], config: RunConfig, best: Sequence[int] | None) -> li
     return [
         "## Does it sound better?",
         "",
-        *verdict(rows, best[-1], config.validation, averaged=best if len(best) > 1 else ()),
+        *verdict(rows, best, config.validation),
         "",
         "All that was spoken is in [samples](samples): `UPDATE-CLIP.wav`.",
         "",

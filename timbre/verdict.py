@@ -25,27 +25,25 @@ _SHOWN = (
 )
 
 
-def verdict(
-    rows: list[Row], best_update: int, config: ValidationConfig, averaged: Sequence[int] = ()
-) -> list[str]:
+def verdict(rows: list[Row], best: Sequence[int], config: ValidationConfig) -> list[str]:
     """What listening during a run found, as Markdown.
 
     Args:
         rows: Of metrics.csv; the first holds the un-tuned baseline.
-        best_update: The update whose weights the bundle has; 0: the un-tuned ones.
+        best: Update whose weights the bundle has, 0 for the un-tuned ones; several: it has their
+            mean.
         config: How the best was chosen.
-        averaged: Updates of whose weights the bundle has the mean, if it has one.
     """
     heard = [row for row in rows if "val/error_rate" in row]
     baseline = heard[0]
     named = [(_name(int(row["update"])), row) for row in heard]
-    voice = _name(best_update)
-    if averaged:
-        voice = f"the mean of updates {', '.join(map(str, averaged))}"
+    voice = _name(best[0])
+    if len(best) > 1:
+        voice = f"the mean of updates {', '.join(map(str, best))}"
         named.append((voice, _of_mean(rows)))
-    best = next(row for name, row in named if name == voice)
-    helped = best is not baseline
-    sentences = _helped(baseline, best, voice) if helped else _did_not_help(heard, config)
+    chosen = next(row for name, row in named if name == voice)
+    helped = chosen is not baseline
+    sentences = _helped(baseline, chosen, voice) if helped else _did_not_help(heard, config)
     return [*sentences, *_doubt(baseline), "", *_table(named, voice)]
 
 

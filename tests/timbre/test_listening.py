@@ -209,7 +209,7 @@ def test_the_verdict_names_gain_baseline_and_human() -> None:
     human = {"val/human_similarity": 0.9, "val/human_error_rate": 0.08}
     human |= {"val/human_phoneme_error": 0.08}
     rows = [row(0, 0.1, 0.7) | human, row(100, 0.09, 0.8), row(200, 0.1, 0.78)]
-    text = "\n".join(verdict(rows, 100, ValidationConfig()))
+    text = "\n".join(verdict(rows, [100], ValidationConfig()))
     assert "**Fine-tuning helped.**" in text
     assert "similarity: 0.700 → 0.800 (human recordings 0.900): 50% of the way" in text
     assert "phoneme errors: 10.0 → 9.0 % (human recordings 8.0)" in text
@@ -218,20 +218,20 @@ def test_the_verdict_names_gain_baseline_and_human() -> None:
 
 def test_the_verdict_says_why_nothing_helped() -> None:
     misunderstood = [row(0, 0.1, 0.7), row(100, 0.2, 0.9, understood=False)]
-    text = "\n".join(verdict(misunderstood, 0, ValidationConfig()))
+    text = "\n".join(verdict(misunderstood, [0], ValidationConfig()))
     assert "did not help" in text
     assert "at least 20.0% were errors, and 12.0% are allowed" in text
     less_alike = [row(0, 0.1, 0.7), row(100, 0.1, 0.6)]
-    text = "\n".join(verdict(less_alike, 0, ValidationConfig()))
+    text = "\n".join(verdict(less_alike, [0], ValidationConfig()))
     assert "No score was above the un-tuned voice's 0.700" in text
-    assert "Nothing was compared" in verdict([row(0, 0.1, 0.7)], 0, ValidationConfig())[0]
+    assert "Nothing was compared" in verdict([row(0, 0.1, 0.7)], [0], ValidationConfig())[0]
 
 
 def test_the_verdict_on_a_mean_has_its_score_and_names_its_updates() -> None:
     """Also where no single update was better than the start."""
     rows = [row(0, 0.1, 0.7), row(100, 0.1, 0.69), row(200, 0.1, 0.68)]
     rows[-1] |= {"average/error_rate": 0.1, "average/similarity": 0.75, "average/score": 0.75}
-    text = "\n".join(verdict(rows, 200, ValidationConfig(average=2), averaged=[100, 200]))
+    text = "\n".join(verdict(rows, [100, 200], ValidationConfig(average=2)))
     assert "that of the mean of updates 100, 200: its score is 0.750, the un-tuned" in text
     assert "similarity: 0.700 → 0.750" in text
     assert "| **the mean of updates 100, 200** |" in text
@@ -244,7 +244,7 @@ def test_a_judge_that_hardly_understands_the_human_is_lenient_and_doubted() -> N
     weak = {"error_rate": 0.48, "human_error_rate": 0.56}
     assert error_limit(weak, config) == pytest.approx(0.72)
     rows = [row(0, 0.48, 0.7) | {"val/human_error_rate": 0.56}, row(100, 0.6, 0.8)]
-    assert "misunderstands 56% of the human" in "\n".join(verdict(rows, 100, config))
+    assert "misunderstands 56% of the human" in "\n".join(verdict(rows, [100], config))
 
 
 def test_other_runs_keep_the_lowest_reconstruction(train_here: Train) -> None:
