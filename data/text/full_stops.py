@@ -18,6 +18,7 @@ _AFTER_HOURS = (
     "ET EST EDT CT CST CDT MT MST MDT PT PST PDT GMT UTC BST CET CEST"
 )
 """What goes on after `5 p.m.` in spite of its capital."""
+_STARTS, _GOES_ON = frozenset(_GERMAN_STARTS.split()), frozenset(_AFTER_HOURS.split())
 
 
 def full_stop(match: re.Match[str], language: str) -> str:
@@ -32,5 +33,5 @@ def full_stop(match: re.Match[str], language: str) -> str:
 def starts_sentence(word: str, language: str) -> bool:
     """Whether a word after a point is likely the first of a sentence."""
     if language == "de":
-        return word in _GERMAN_STARTS.split()
-    return word[0].isupper() and not (language == "en" and word in _AFTER_HOURS.split())
+        return word in _STARTS
+    return word[0].isupper() and not (language == "en" and word in _GOES_ON)

@@ -44,11 +44,7 @@ class Gallery(lightning.Callback):
     """
 
     def __init__(
-        self,
-        data: VoiceDataModule,
-        scalars: ScalarLogger,
-        run: RunDir,
-        blend: Blend,
+        self, data: VoiceDataModule, scalars: ScalarLogger, run: RunDir, blend: Blend
     ) -> None:
         self.data = data
         self.scalars = scalars

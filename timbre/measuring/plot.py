@@ -14,6 +14,8 @@ def plot_measurements(path: Path, measurements: list[Measurement]) -> None:
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
+    from timbre.plots import save_figure
+
     groups: dict[str, list[Measurement]] = {}
     for item in measurements:
         groups.setdefault(item.workload.partition("/")[0], []).append(item)
@@ -31,5 +33,4 @@ def plot_measurements(path: Path, measurements: list[Measurement]) -> None:
         panel.margins(x=0.2)
         panel.set_title(f"{group}: over its baseline", fontsize=9)
     figure.tight_layout()
-    figure.savefig(path, dpi=120)
-    pyplot.close(figure)
+    save_figure(figure, path, dpi=120)
