@@ -10,19 +10,19 @@ from torch.autograd.function import FunctionCtx, once_differentiable
 
 ROTARY_BASE = 10000.0
 
-Rotation = tuple[Float[Tensor, "rows 1 time half"], Float[Tensor, "rows 1 time half"]]
+Rotation = tuple[Float[Tensor, "rows time 1 half"], Float[Tensor, "rows time 1 half"]]
 
 
 def rotation(positions: Int[Tensor, "rows time"], channels: int) -> Rotation:
     """Cosines and sines of the rotary embedding, fp32 (Su et al. 2021, arXiv 2104.09864)."""
     index = torch.arange(0, channels, 2, device=positions.device, dtype=torch.float32)
-    angles = positions[:, None, :, None] * ROTARY_BASE ** (-index / channels)
+    angles = positions[..., None, None] * ROTARY_BASE ** (-index / channels)
     return angles.cos(), angles.sin()
 
 
 def rotate(
-    x: Float[Tensor, "batch heads time channels"], by: Rotation
-) -> Float[Tensor, "batch heads time channels"]:
+    x: Float[Tensor, "batch time heads channels"], by: Rotation
+) -> Float[Tensor, "batch time heads channels"]:
     """Rotate channel pairs (i, i + half) by their positions' angles."""
     cos, sin = by[0].to(x.dtype), by[1].to(x.dtype)
     first, second = x.chunk(2, -1)
@@ -62,6 +62,41 @@ def causal_attention(
     return F.scaled_dot_product_attention(query, key, value, is_causal=True)
 
 
+class NormedProduct(torch.autograd.Function):
+    """RMSNorm(x) @ weight.T, keeping x, which the residual stream keeps anyway.
+
+    The normalised x, which the gradient of the weight needs, is computed again: the norm and the
+    product would keep it twice, before and after the scale.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: FunctionCtx,
+        x: Float[Tensor, "batch time width"],
+        scale: Float[Tensor, " width"],
+        weight: Float[Tensor, "outputs width"],
+    ) -> Float[Tensor, "batch time outputs"]:
+        """Normalise, scale, and apply the matrix."""
+        ctx.save_for_backward(x, scale, weight)
+        return F.linear(F.rms_norm(x, scale.shape, scale), weight)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Gradients of all three inputs; the weight's only if it is trained."""
+        x, scale, weight = ctx.saved_tensors
+        with torch.enable_grad():
+            x, scale = x.detach().requires_grad_(), scale.detach().requires_grad_()
+            normed = F.rms_norm(x, scale.shape, scale)
+        by_weight = None
+        if ctx.needs_input_grad[2]:
+            inputs = normed.detach().flatten(0, -2).to(gradient.dtype)
+            by_weight = (gradient.flatten(0, -2).T @ inputs).to(weight.dtype)
+        by_normed = (gradient @ weight.to(gradient.dtype)).to(normed.dtype)
+        by_x, by_scale = torch.autograd.grad(normed, (x, scale), by_normed)
+        return by_x, by_scale, by_weight
+
+
 class Attention(nn.Module):
     """Multi-head causal self-attention with rotary positions.
 
@@ -79,14 +114,16 @@ class Attention(nn.Module):
     def forward(
         self,
         x: Float[Tensor, "batch time width"],
+        norm: nn.RMSNorm,
         by: Rotation,
     ) -> Float[Tensor, "batch time width"]:
-        """Attend to all positions up to each one's own."""
-        query, key, value = self.qkv(x).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        """Attend from each position, once normalised, to all up to it."""
+        qkv: Tensor = NormedProduct.apply(x, norm.weight, self.qkv.weight)
+        query, key, value = qkv.unflatten(-1, (3, self.heads, -1)).unbind(2)
         query, key = rotate(query, by), rotate(key, by)
         # A copy, because the gradient needs the value: it would keep all of qkv.
-        y = causal_attention(query, key, value.contiguous())
-        return self.out(y.transpose(1, 2).flatten(2))
+        parts = (part.transpose(1, 2) for part in (query, key, value.contiguous()))
+        return self.out(causal_attention(*parts).transpose(1, 2).flatten(2))
 
 
 class GatedOutput(torch.autograd.Function):
@@ -138,10 +175,24 @@ class SwiGLU(nn.Module):
         self.gate_and_value = nn.Linear(width, 2 * hidden, bias=False)
         self.out = nn.Linear(hidden, width, bias=False)
 
-    def forward(self, x: Float[Tensor, "batch time width"]) -> Float[Tensor, "batch time width"]:
-        """Apply the layer to each position."""
-        y: Tensor = GatedOutput.apply(self.gate_and_value(x), self.out.weight)
+    def forward(
+        self, x: Float[Tensor, "batch time width"], norm: nn.RMSNorm
+    ) -> Float[Tensor, "batch time width"]:
+        """Apply the layer to each position, once normalised."""
+        gate_and_value = NormedProduct.apply(x, norm.weight, self.gate_and_value.weight)
+        y: Tensor = GatedOutput.apply(gate_and_value, self.out.weight)
         return y
+
+
+class Dropout(nn.Dropout):
+    """Dropout that keeps one byte a value for its gradient, where torch's keeps four on CPUs."""
+
+    def forward(self, x: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
+        """Drop a share `p` of the values in training, and scale up the rest."""
+        if not self.training or self.p == 0:
+            return x
+        kept, _ = torch.native_dropout(x, self.p, train=True)
+        return kept
 
 
 class TransformerBlock(nn.Module):
@@ -160,7 +211,7 @@ class TransformerBlock(nn.Module):
         self.attention = Attention(width, heads)
         self.feed_forward_norm = nn.RMSNorm(width)
         self.feed_forward = SwiGLU(width, hidden)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def forward(
         self,
@@ -168,8 +219,8 @@ class TransformerBlock(nn.Module):
         by: Rotation,
     ) -> Float[Tensor, "batch time width"]:
         """Apply the block."""
-        x = x + self.dropout(self.attention(self.attention_norm(x), by))
-        return x + self.dropout(self.feed_forward(self.feed_forward_norm(x)))
+        x = x + self.dropout(self.attention(x, self.attention_norm, by))
+        return x + self.dropout(self.feed_forward(x, self.feed_forward_norm))
 
 
 class Transformer(nn.Module):

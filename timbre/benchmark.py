@@ -13,7 +13,7 @@ import lightning
 import torch
 
 from data.batch import Batch, Example, collate
-from data.datamodule import DataConfig
+from data.config import DataConfig
 from data.mel import FRAMES_PER_TOKEN, AudioConfig, LogMel
 from timbre.config import RunConfig, TrainConfig, TrainerConfig
 from timbre.devices import place

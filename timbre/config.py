@@ -9,7 +9,7 @@ from typing import Any, TypeVar, cast, get_args, get_origin, get_type_hints
 from omegaconf import MISSING, DictConfig, OmegaConf
 from omegaconf.errors import ConfigKeyError, OmegaConfBaseException, ValidationError
 
-from data.datamodule import DataConfig
+from data.config import DataConfig
 from data.errors import InputError
 from data.mel import AudioConfig
 from losses.schedules import RateSchedule

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 
 import numpy as np
 import torch
 
-from data.datamodule import VoiceDataModule
+from data.batch import Batch
 from data.mel import AudioConfig
 from data.token_store import Spoken, Tokenized
 from gpt.alignment import expected_frames, forced_align, log_prior, token_durations
@@ -77,17 +78,13 @@ class Tokenizing:
 
 
 @torch.inference_mode()
-def measure_prior(networks: Networks, data: VoiceDataModule, batches: int = 50) -> None:
-    """Sets the networks' alignment prior from what the tokenizer hears in training batches."""
+def measure_prior(networks: Networks, batches: Iterable[Batch]) -> None:
+    """Sets the networks' alignment prior from what the tokenizer hears in these batches."""
     device = networks.alignment_prior.device
     tokenizer = networks.tokenizer.eval()
-    # Always the same batches, and whole ones: a resumed run, or one of several processes, must
-    # measure what a straight one alone does.
-    data.update, data.trainer = 0, None
     frames = torch.zeros_like(networks.alignment_prior)
-    loader = iter(data.train_dataloader())
-    for _ in range(batches):
-        batch = next(loader).to(device)
+    for batch in batches:
+        batch = batch.to(device)
         _, _, logits, lengths = tokenizer.encode(batch.mel, batch.mel_lengths)
         frames += expected_frames(logits.float().log_softmax(-1), lengths)
     networks.alignment_prior.copy_(log_prior(frames))

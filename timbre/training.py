@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,8 @@ import lightning
 import torch
 from omegaconf import DictConfig, OmegaConf
 
-from data.datamodule import REPLAY_OF_INIT, VoiceDataModule
+from data.config import REPLAY_OF_INIT
+from data.datamodule import VoiceDataModule
 from data.errors import InputError
 from data.manifest import Utterance, read_manifest, training_rows
 from timbre.adversary import discriminator_weights, take_discriminators
@@ -54,6 +56,7 @@ from timbre.tokens import Tokenizing, measure_prior
 from timbre.trainer import make_trainer, quiet_lightning
 
 _LOG = logging.getLogger(__name__)
+_PRIOR_BATCHES = 50
 
 
 def train(composed: DictConfig, overrides: list[str]) -> int:
@@ -296,7 +299,10 @@ def finish(
         restore_networks(networks, best, prefix)
     blend.apply(networks)
     if "tokenizer" in config.train.modules:
-        measure_prior(networks, data)
+        # Always the same batches, and whole ones: a resumed run, or one of several processes, must
+        # measure what a straight one alone does.
+        data.update, data.trainer = 0, None
+        measure_prior(networks, islice(data.train_dataloader(), _PRIOR_BATCHES))
         module.networks.alignment_prior.copy_(networks.alignment_prior)
     speakers = data.own_speakers
     embeddings = [mean_embedding(networks, data.recordings_of(speaker)) for speaker in speakers]

@@ -95,7 +95,7 @@ class QualityConfig:
     `narrow band`."""
     min_dnsmos: float = 1.2
     """DNSMOS P.835 overall score, 1 to 5, if speechmos is installed: `poor sound`. Low, since good
-    short clips of acted speech may score 1.5, and noise alone 1.1."""
+    short clips of acted speech may score 1.5, and noise alone 1.1. 0 does not ask it."""
     max_error_rate: float = 0.3
     """Letters that recogniser and transcript disagree on: `transcript mismatch`. Where the
     recogniser is bad at a language, its usual error rate on this voice decides instead."""

@@ -220,12 +220,13 @@ class Preparation:
         return found
 
     def _measure(self, clips: Sequence[Clip]) -> list[Clip]:
-        has_quality = is_installed(SoundQuality)
-        if not has_quality:
-            self._notes.append(f"DNSMOS was not asked; to have it: {DNSMOS_INSTALL}")
         config = self._config
+        asks_quality = config.quality.min_dnsmos > 0
+        if asks_quality and not is_installed(SoundQuality):
+            asks_quality = False
+            self._notes.append(f"DNSMOS was not asked; to have it: {DNSMOS_INSTALL}")
         step = MeasurePieces(
-            config.sample_rate_hz, config.cut.margin_seconds, has_quality, self._embedding()
+            config.sample_rate_hz, config.cut.margin_seconds, asks_quality, self._embedding()
         )
         numbers = [n for n, clip in enumerate(clips) if clip.speech.end > clip.speech.start]
         pieces = [

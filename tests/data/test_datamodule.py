@@ -15,7 +15,8 @@ from omegaconf.errors import ConfigKeyError
 
 from data.augment import AugmentConfig
 from data.batch import Batch
-from data.datamodule import DataConfig, EndlessBatches, ReplayConfig, VoiceDataModule
+from data.config import DataConfig, ReplayConfig
+from data.datamodule import EndlessBatches, VoiceDataModule
 from data.errors import InputError
 from data.mel import AudioConfig
 

@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from data.datamodule import DataConfig, VoiceDataModule
+from data.config import DataConfig
+from data.datamodule import VoiceDataModule
 from data.extraction import feature_fields
 from data.features import FeatureStore
 from data.known_stores import KnownStore

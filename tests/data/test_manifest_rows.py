@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from data.datamodule import DataConfig, VoiceDataModule
+from data.config import DataConfig
+from data.datamodule import VoiceDataModule
 from data.errors import InputError
 from data.features import FeatureStore
 from data.known_stores import KnownStore

@@ -1,16 +1,25 @@
 """The language model: causality, padding, gradients, learning, attention paths."""
 
 import dataclasses
+from collections.abc import Callable
 
 import pytest
 import torch
 import torch.nn.functional as F
 from omegaconf import OmegaConf
+from torch import nn
 
 from gpt.layout import IGNORE
 from gpt.model import GPT, GPTConfig, GPTOutputs
 from gpt.tokenizer import TokenizerConfig
-from gpt.transformer import GatedOutput, SwiGLU, explicit_attention
+from gpt.transformer import (
+    Dropout,
+    GatedOutput,
+    NormedProduct,
+    TransformerBlock,
+    explicit_attention,
+    rotation,
+)
 
 LAYOUTS = ("interleaved", "plain")
 CONFIG = GPTConfig(
@@ -206,24 +215,58 @@ def test_the_gated_layer_has_the_gradients_of_its_formula():
     assert torch.autograd.gradcheck(GatedOutput.apply, (inputs, weight.detach()))
 
 
-def test_the_gated_layer_keeps_its_inputs_only():
-    layer, kept = SwiGLU(8, 64), []
-    x = torch.randn(2, 5, 8, requires_grad=True)
+def test_the_normed_product_has_the_gradients_of_its_formula():
+    torch.manual_seed(0)
+    x = torch.randn(2, 3, 6, dtype=torch.float64, requires_grad=True)
+    scale = torch.rand(6, dtype=torch.float64, requires_grad=True)
+    weight = torch.randn(4, 6, dtype=torch.float64, requires_grad=True)
+    written = F.linear(x * (x.square().mean(-1, keepdim=True) + 2e-16).rsqrt() * scale, weight)
+    torch.testing.assert_close(NormedProduct.apply(x, scale, weight), written)
+    assert torch.autograd.gradcheck(NormedProduct.apply, (x, scale, weight))
+    assert torch.autograd.gradcheck(NormedProduct.apply, (x, scale, weight.detach()))
+
+
+def kept_bytes(layer: nn.Module, run: Callable[[], object]) -> int:
+    """Bytes that a layer keeps for its gradient, its parameters left out."""
+    kept = []
     with torch.autograd.graph.saved_tensors_hooks(lambda t: kept.append(t) or t, lambda t: t):
-        layer(x)
+        run()
     parameters = {p.data_ptr() for p in layer.parameters()}
     storages = {t.untyped_storage().data_ptr(): t.untyped_storage().nbytes() for t in kept}
-    activations = sum(size for place, size in storages.items() if place not in parameters)
-    assert activations == 4 * 2 * 5 * (8 + 2 * 64)
+    return sum(size for place, size in storages.items() if place not in parameters)
+
+
+def test_a_block_keeps_what_its_gradient_needs_and_nothing_twice():
+    rows, time, width, hidden = 2, 5, 8, 64
+    block, by = TransformerBlock(width, 2, hidden, dropout=0.1), rotation(torch.arange(5)[None], 4)
+    x = torch.randn(rows, time, width, requires_grad=True)
+    streams = 2 * width  # before either branch
+    attention = 4 * width + 2  # queries, keys, values, outputs, and the sum of each head's softmax
+    masks = 2 * width / 4  # of one byte
+    a_position = 4 * (streams + attention + masks + 2 * hidden)
+    angles = 4 * 2 * by[0].numel()
+    assert kept_bytes(block, lambda: block(x, by)) == rows * time * a_position + angles
+
+
+def test_dropout_scales_up_what_it_leaves():
+    torch.manual_seed(0)
+    x = torch.ones(200, 50, requires_grad=True)
+    dropped = Dropout(0.1)(x)
+    dropped.sum().backward()
+    torch.testing.assert_close(x.grad, dropped.detach())
+    assert dropped.detach().unique().tolist() == pytest.approx([0.0, 1 / 0.9])
+    assert (dropped == 0).float().mean().item() == pytest.approx(0.1, abs=0.01)
+    assert Dropout(0.1).eval()(x) is x
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
-def test_the_gated_layer_trains_in_half_precision(dtype: torch.dtype):
+def test_the_branches_train_in_half_precision(dtype: torch.dtype):
     torch.manual_seed(0)
-    layer, x = SwiGLU(16, 32), torch.randn(2, 6, 16)
-    exact = torch.autograd.grad(layer(x).square().sum(), list(layer.parameters()))
+    layer, x = TransformerBlock(16, 2, 32, dropout=0.0), torch.randn(2, 6, 16)
+    by = rotation(torch.arange(6)[None], 8)
+    exact = torch.autograd.grad(layer(x, by).square().sum(), list(layer.parameters()))
     with torch.autocast("cpu", dtype):
-        loss = layer(x).float().square().sum()
+        loss = layer(x, by).float().square().sum()
     rounded = torch.autograd.grad(loss, list(layer.parameters()))
     for one, other in zip(rounded, exact, strict=True):
         assert one.dtype == torch.float32

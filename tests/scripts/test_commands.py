@@ -81,13 +81,13 @@ def test_help_answers_at_once(name: str, tmp_path: Path) -> None:
     assert "model/vocoder=hifigan_v1|" in done.stdout
 
 
-def test_mistakes_in_the_configuration_exit_with_2(tmp_path: Path) -> None:
-    done = run("train", "data=myvoice", "train.updatse=3", cwd=tmp_path)
-    assert done.returncode == 2
-    assert done.stderr.startswith("error: configuration: unknown key 'train.updatse'.")
-    assert "Did you mean 'updates'? Valid here: updates, minutes, seed" in done.stderr
-    assert "Traceback" not in done.stderr
-    assert not (tmp_path / "runs").exists()
+def test_mistakes_in_the_configuration_exit_with_2(run_here) -> None:
+    code, printed = run_here("train", "data=myvoice", "train.updatse=3")
+    assert code == 2
+    assert printed.startswith("error: configuration: unknown key 'train.updatse'.")
+    assert "Did you mean 'updates'? Valid here: updates, minutes, seed" in printed
+    assert "Traceback" not in printed
+    assert not Path("runs").exists()
 
 
 def test_nothing_to_say_exits_with_2(run_here) -> None:
@@ -107,6 +107,21 @@ def test_nothing_to_say_exits_with_2(run_here) -> None:
 )
 def test_mistakes_about_the_corpus_exit_with_2(word: str, message: str, run_here) -> None:
     code, printed = run_here("corpus", word)
+    assert code == 2
+    assert printed.startswith("error: ")
+    assert message in printed
+
+
+@pytest.mark.parametrize(
+    ("word", "message"),
+    [
+        ("input=nothing", "no such file or folder"),
+        ("quality.min_snr=3", "min_snr_db"),
+    ],
+)
+def test_mistakes_about_recordings_exit_with_2(word: str, message: str, run_here) -> None:
+    places = ["output=voices", "cache=cache", "input=.", "speaker=anna", "language=en"]
+    code, printed = run_here("prepare", *places, word)
     assert code == 2
     assert printed.startswith("error: ")
     assert message in printed

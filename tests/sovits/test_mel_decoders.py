@@ -1,3 +1,4 @@
+import math
 from dataclasses import replace
 
 import librosa
@@ -146,16 +147,18 @@ def test_the_generative_term_does_not_train_the_trunk_mel(kind: str, term: str) 
     assert z_sem.grad.abs().sum() > 0
 
 
-def test_a_new_flow_predicts_no_motion() -> None:
-    """Then the loss is E|r - e|², known in closed form for a target on the trunk mel."""
+def test_a_new_flow_guesses_the_velocity_from_the_noisy_residual_alone() -> None:
+    """Of data of unit variance, its error is n² / (t² + n² (1 - t)²), in the mean n pi / 2."""
     torch.manual_seed(0)
-    network = build_decoder(replace(CONFIG, kind="flow_matching", training_noise=0.5))
-    z_sem, z_spk = inputs(tokens=200)
-    lengths = torch.tensor([200, 200])
-    f0 = pitch(800)
-    target = network(z_sem, lengths, z_spk, torch.zeros(2, 10, 800), 4 * lengths, f0).mel.detach()
-    flow = network(z_sem, lengths, z_spk, target, 4 * lengths, f0).terms["flow"]
-    torch.testing.assert_close(flow, torch.tensor(0.25), atol=0.01, rtol=0)
+    noise = 0.5
+    network = build_decoder(replace(CONFIG, kind="flow_matching", training_noise=noise))
+    z_sem, z_spk = inputs(tokens=20, batch=128)
+    lengths = torch.full((128,), 20)
+    f0 = pitch(80, 128)
+    trunk = network(z_sem, lengths, z_spk, torch.zeros(128, 10, 80), 4 * lengths, f0).mel.detach()
+    residual = network.config.residual_scale * network.config.mel_std * torch.randn_like(trunk)
+    flow = network(z_sem, lengths, z_spk, trunk + residual, 4 * lengths, f0).terms["flow"]
+    torch.testing.assert_close(flow, torch.tensor(noise * math.pi / 2), atol=0.02, rtol=0)
 
 
 @pytest.mark.parametrize(("kind", "term"), GENERATIVE.items())
@@ -168,8 +171,7 @@ def test_samples_have_the_spread_that_regression_cannot_learn(kind: str, term: s
     lengths = torch.full((32,), 2)
     f0 = pitch(8, 32)
     trunk = network(z_sem, lengths, z_spk, torch.zeros(32, 10, 8), 4 * lengths, f0).mel.detach()
-    learned = network.velocity if kind == "flow_matching" else network.denoiser
-    optimizer = torch.optim.Adam(learned.parameters(), lr=3e-3)
+    optimizer = torch.optim.Adam(network.network.parameters(), lr=3e-3)
     for _ in range(160):
         sign = torch.randint(0, 2, (32, 1, 1)) * 2.0 - 1
         loss = network(z_sem, lengths, z_spk, trunk + 2 * sign, 4 * lengths, f0).terms[term]
@@ -229,10 +231,12 @@ def test_what_is_recovered_is_the_target_where_the_network_is_right(kind: str) -
     def knowing(x, time, known, z_spk, mask) -> torch.Tensor:
         return residual - drawn[-1] if kind == "flow_matching" else drawn[-1]
 
-    learned = network.velocity if kind == "flow_matching" else network.denoiser
+    whose, what = (
+        (network, "velocity") if kind == "flow_matching" else (network.denoiser, "forward")
+    )
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(torch, "randn_like", kept)
-        patch.setattr(learned, "forward", knowing)
+        patch.setattr(whose, what, knowing)
         right = network(z_sem, lengths, z_spk, target, 4 * lengths, pitch(36))
     torch.testing.assert_close(right.recovered, target, atol=1e-4, rtol=1e-4)
     assert right.terms["flow" if kind == "flow_matching" else "diffusion"] < 1e-8

@@ -64,17 +64,21 @@ class StepGraph(nn.Module):
         angles = position.to(torch.float32)[:, None] * self.get_buffer("speeds")
         cos, sin = angles.cos(), angles.sin()
         present = []
-        for layer, block in enumerate(self.gpt.transformer.blocks):
+        for index, block in enumerate(self.gpt.transformer.blocks):
             assert isinstance(block, TransformerBlock)
             attention = block.attention
             normed = _rms_norm(x, block.attention_norm.weight)
             query, key, value = attention.qkv(normed).view(3, attention.heads, -1).unbind(0)
             query, key = _rotate(query, cos, sin), _rotate(key, cos, sin)
-            keys = torch.cat((past[layer, 0], key[:, None]), 1)
-            values = torch.cat((past[layer, 1], value[:, None]), 1)
+            keys = torch.cat((past[index, 0], key[:, None]), 1)
+            values = torch.cat((past[index, 1], value[:, None]), 1)
             scores = (query[:, None] @ keys.transpose(1, 2)) * query.shape[-1] ** -0.5
             x = x + attention.out((scores.softmax(-1) @ values).view(1, -1))
-            x = x + block.feed_forward(_rms_norm(x, block.feed_forward_norm.weight)[None])[0]
+            layer = block.feed_forward
+            gate, value = layer.gate_and_value(_rms_norm(x, block.feed_forward_norm.weight)).chunk(
+                2, -1
+            )
+            x = x + layer.out(F.silu(gate) * value)
             present.append(torch.stack((keys, values)))
         hidden = _rms_norm(x, self.gpt.transformer.norm.weight)
         return self.gpt.head(hidden)[0], hidden, torch.stack(present)
@@ -104,7 +108,7 @@ class DecoderGraph(nn.Module):
         outputs = decoder.trunk(z_sem, size, z_spk)
         x = outputs.mel + 0 * noise
         if isinstance(decoder, FlowMatchingDecoder):
-            known = decoder.velocity.known(z_sem, outputs.hidden, outputs.mel)
+            known = decoder.field.known(z_sem, outputs.hidden, outputs.mel)
             mask = torch.ones_like(noise[..., 0], dtype=torch.bool)
             residual = config.sampling_noise * noise
             for step in range(config.steps):

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import torch
 
-from data.datamodule import DataConfig, VoiceDataModule
+from data.config import DataConfig
+from data.datamodule import VoiceDataModule
 from data.mel import AudioConfig
 from timbre.measuring.measurement import Measurement, measurement, rounds
 

@@ -10,7 +10,7 @@ from filelock import FileLock
 from omegaconf import OmegaConf
 
 import data.preparation.pipeline as pipeline
-from data.datamodule import DataConfig
+from data.config import DataConfig
 from data.errors import InputError
 from data.manifest import read_manifest
 from data.preparation.config import PrepareConfig, QualityConfig, TranscribeConfig
