@@ -83,11 +83,12 @@ def plot_curves(path: Path, rows: list[Row]) -> None:
     for axis, name in zip(axes.flat, drawn, strict=False):
         for split, style in (("train", "-"), ("val", "o-")):
             updates, values = curve(rows, f"{split}/{name}")
-            if values:
-                axis.plot(updates, values, style, label=split, linewidth=1.2, markersize=3)
+            axis.plot(updates, values, style, label=split, linewidth=1.2, markersize=3)
         axis.set_title(name, fontsize=9)
         axis.tick_params(labelsize=7)
-        axis.legend(fontsize=7)
+        axis.locator_params(nbins=4)  # ticks are most of the work
+    if drawn:
+        axes.flat[0].legend(fontsize=7)
     save_figure(figure, path, dpi=90)
 
 
