@@ -14,7 +14,10 @@ from numpy import ndarray
 
 from data.errors import InputError, MachineError
 
-AUDIO_ENDINGS = (".wav", ".flac", ".ogg", ".opus", ".mp3", ".m4a", ".aac")
+AUDIO_ENDINGS = (
+    *(".wav", ".flac", ".mp3", ".ogg", ".oga", ".opus", ".m4a", ".aac", ".mp4", ".webm"),
+    *(".aif", ".aiff", ".wma", ".g722"),
+)
 """Files that count as recordings of a voice where a folder is given."""
 _FFMPEG_SECONDS = 600
 """Patience with ffmpeg: a broken file must not hang a whole preparation."""

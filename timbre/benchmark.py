@@ -155,10 +155,11 @@ def _growing(config: BenchmarkConfig) -> Iterator[Measurement]:
 
 
 def _training(config: BenchmarkConfig) -> Iterator[Measurement]:
-    for stage in STAGES:
-        yield from _stage(config, stage)
+    # First, because memory is that of the process: what a trainer leaves behind would count.
     sizes = config.decode_model.gpt
     yield from measure_stepping(config.step, sizes, config.repeats, _device(config), config.clock)
+    for stage in STAGES:
+        yield from _stage(config, stage)
 
 
 def _loading(config: BenchmarkConfig) -> Iterator[Measurement]:

@@ -46,10 +46,10 @@ def plot_alignment(
         seconds = mel.shape[1] / audio.frames_per_second
         span = (0.0, seconds, 0.0, float(audio.mel_channels))
         axis.imshow(mel, origin="lower", aspect="auto", extent=span, cmap="magma")
-        ends = np.cumsum(durations) * FRAMES_PER_TOKEN / audio.frames_per_second
-        for phoneme, end, duration in zip(phonemes, ends, durations, strict=True):
-            axis.axvline(end, color="white", linewidth=0.4, alpha=0.7)
-            middle = end - duration * FRAMES_PER_TOKEN / audio.frames_per_second / 2
+        lengths = durations * FRAMES_PER_TOKEN / audio.frames_per_second
+        ends = np.cumsum(lengths)
+        axis.vlines(ends, *span[2:], color="white", linewidth=0.4, alpha=0.7)
+        for phoneme, middle in zip(phonemes, ends - lengths / 2, strict=True):
             axis.text(middle, -3, _shown(int(phoneme)), ha="center", va="top", fontsize=7)
         axis.set_xlim(0, max(seconds, 0.1))
         axis.set_xticks([])
@@ -62,7 +62,7 @@ def plot_dimensions(path: Path, space: SpeakerSpace, title: str) -> None:
     """Draws the KL of each dimension of the speaker posterior, sorted."""
     nats = space.kl_per_dimension.sort(descending=True).values.numpy()
     figure, axis = plt.subplots(figsize=(6, 2.6), layout="constrained")
-    axis.bar(np.arange(len(nats)), nats, width=1.0)
+    axis.stairs(nats, np.arange(len(nats) + 1) - 0.5, fill=True)
     axis.set_xlabel("dimension, sorted")
     axis.set_ylabel("KL, nats")
     axis.set_title(f"{title}: {space.active_units} of {len(nats)} dimensions in use", fontsize=9)

@@ -5,28 +5,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from data.audio import AUDIO_ENDINGS
 from data.errors import InputError
 from data.preparation.config import PrepareConfig
 from data.preparation.transcripts import Transcript, read_transcripts
 
-AUDIO_ENDINGS = frozenset(
-    [
-        ".wav",
-        ".flac",
-        ".mp3",
-        ".ogg",
-        ".oga",
-        ".opus",
-        ".m4a",
-        ".aac",
-        ".mp4",
-        ".webm",
-        ".aif",
-        ".aiff",
-        ".wma",
-        ".g722",
-    ]
-)
 _LIST_NAMES = ("metadata.csv", "metadata.txt", "*.list", "metadata.jsonl", "transcripts.jsonl")
 _SIDECARS = (".txt", ".lab")
 
@@ -64,7 +47,7 @@ def find_recordings(config: PrepareConfig) -> list[Recording]:
     if not found:
         raise InputError(
             f"input={source}: no recordings there; give an audio file or a folder with some "
-            f"({' '.join(sorted(AUDIO_ENDINGS))})"
+            f"({' '.join(AUDIO_ENDINGS)})"
         )
     if config.speakers_by_folder:
         found = [replace(recording, speaker=recording.path.parent.name) for recording in found]
@@ -112,7 +95,7 @@ def _locate(row: Transcript, folder: Path, beside: Path) -> Path:
         # Not Path.is_file, which raises for names that are too long: texts in swapped columns.
         if os.path.isfile(place):
             return place
-        for ending in sorted(AUDIO_ENDINGS):
+        for ending in AUDIO_ENDINGS:
             candidate = Path(f"{place}{ending}")
             if os.path.isfile(candidate):
                 return candidate

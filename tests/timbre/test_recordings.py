@@ -68,5 +68,5 @@ def test_a_folder_of_any_audio_is_read(tmp_path: Path) -> None:
         write_wav(tmp_path / name, np.zeros(240, dtype=np.float32), 24_000)
     assert names(tmp_path, "train") == ["a"]
     (tmp_path / "a.wav").unlink()
-    with pytest.raises(InputError, match=r"no recordings there.*\.m4a, \.aac\)"):
+    with pytest.raises(InputError, match=r"no recordings there.*\.m4a, \.aac, .*\.g722\)"):
         names(tmp_path, "train")
