@@ -112,7 +112,8 @@ class DecoderConfig:
     """flow_matching, diffusion: standard deviation of the start noise in sampling.
 
     Below 1 trades variety for precision: 0.6 against 1.0 gave fewer word errors, closer voices and
-    cleaner sound (measured, ten sentences).
+    cleaner sound (measured, ten sentences). `model/decoder=flow_matching` sets 0.1:
+    docs/base-model.md, "Decoders at equal cost".
     """
     steps: int = 8
     """Steps of sampling: Euler (flow_matching) or DDIM (diffusion)."""
