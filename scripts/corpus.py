@@ -1,6 +1,6 @@
 """Build the base corpus: openly licensed human speech, and voices of speech synthesisers.
 
-  python scripts/corpus.py target=DIR [replay.target=FOLDER]
+  python scripts/corpus.py target=DIR [corpus=wide] [replay.target=FOLDER]
 
 Leaves audio, manifest.jsonl and report.json; the same command goes on with a corpus that was
 stopped.
@@ -27,4 +27,4 @@ def main(config: DictConfig) -> None:
 
 
 if __name__ == "__main__":
-    run(main, "corpus/base", __doc__, verbatim=TEXTS)
+    run(main, "corpus", __doc__, verbatim=TEXTS)

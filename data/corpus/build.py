@@ -99,7 +99,7 @@ def _plan(
     for name, source in select(config.sources, SOURCES).items():
         root = stack.enter_context(unpacked(source.packages, packages))
         clips += planner.human(name, source, root)
-    if config.teachers:
+    if config.all_teachers:
         root = stack.enter_context(unpacked([PACKAGE], packages))
         examples = read_examples(root / "usr/share/wordnet")
         load = cache(lambda name, base: load_teacher(name, base, teachers))

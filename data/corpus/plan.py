@@ -91,9 +91,9 @@ class Planner:
         config = self._config
         texts = iter(clip_texts(examples, config.text, config.refused_words, config.seed))
         clips: list[PlannedClip] = []
-        for entry in self._config.teachers:
+        for entry in self._config.all_teachers:
             voices = pseudo_voices(entry, self._config.seed)
-            licence = teacher_of(entry.teacher, entry.base).licence
+            licence = teacher_of(entry.teacher, voices[0].base).licence
             mean_seconds = self._config.text.clip_words_median / _WORDS_PER_SECOND
             for _ in range(round(60 * entry.minutes / mean_seconds)):
                 for voice in voices:

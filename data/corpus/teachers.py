@@ -47,11 +47,18 @@ def _flite(base: str) -> Teacher:
     return FliteTeacher(base)
 
 
+def _kokoro(base: str) -> Teacher:
+    from data.corpus.kokoro_teacher import KokoroTeacher
+
+    return KokoroTeacher(base)
+
+
 # Each is imported when it is asked for: the packages are an optional extra.
 TEACHERS: Mapping[str, Callable[[str], Teacher]] = {
     "hibari": _hibari,
     "piper": _piper,
     "flite": _flite,
+    "kokoro": _kokoro,
 }
 
 

@@ -49,7 +49,7 @@ def pseudo_voices(config: TeacherConfig, seed: int) -> list[PseudoVoice]:
     voices: list[PseudoVoice] = []
     narrow = round(config.narrow_share * config.voices)
     for number in range(config.voices):
-        name = f"{config.teacher}-{config.base}-{number:02d}"
+        name = f"{config.teacher}-{config.base.replace('*', '')}-{number:02d}"
         generator = np.random.default_rng([seed, seed_of(name)])
         place = (number + 0.5 + generator.uniform(-0.3, 0.3)) / config.voices
         pitch = config.pitch_low * (config.pitch_high / config.pitch_low) ** place
@@ -65,7 +65,7 @@ def pseudo_voices(config: TeacherConfig, seed: int) -> list[PseudoVoice]:
             PseudoVoice(
                 name=name,
                 teacher=config.teacher,
-                base=config.base,
+                base=config.base.replace("*", str(seed_of(f"{seed} {name}"))),
                 pitch=round(float(pitch), 4),
                 formants=round(float(position / pitch), 4),
                 pace=round(float(pace), 3),

@@ -98,7 +98,7 @@ def test_impossible_corpus_settings_are_refused():
 
 
 def test_unknown_teachers_and_voices_are_refused():
-    with pytest.raises(InputError, match="known are flite, hibari, piper"):
+    with pytest.raises(InputError, match="known are flite, hibari, kokoro, piper"):
         load_teacher("parrot", "polly")
     with pytest.raises(InputError, match="known are awb"):
         load_teacher("flite", "polly")
