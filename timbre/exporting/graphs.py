@@ -8,7 +8,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from gpt.model import GPT
-from gpt.transformer import ROTARY_BASE, TransformerBlock
+from gpt.transformer import ROTARY_BASE, GatedOutput, TransformerBlock
 from sovits.decoder import MelDecoder
 from sovits.flow_matching import FlowMatchingDecoder
 from sovits.regression import RegressionDecoder
@@ -74,11 +74,8 @@ class StepGraph(nn.Module):
             values = torch.cat((past[index, 1], value[:, None]), 1)
             scores = (query[:, None] @ keys.transpose(1, 2)) * query.shape[-1] ** -0.5
             x = x + attention.out((scores.softmax(-1) @ values).view(1, -1))
-            layer = block.feed_forward
-            gate, value = layer.gate_and_value(_rms_norm(x, block.feed_forward_norm.weight)).chunk(
-                2, -1
-            )
-            x = x + layer.out(F.silu(gate) * value)
+            layer, normed = block.feed_forward, _rms_norm(x, block.feed_forward_norm.weight)
+            x = x + GatedOutput.apply(layer.gate_and_value(normed)[None], layer.out.weight)[0]
             present.append(torch.stack((keys, values)))
         hidden = _rms_norm(x, self.gpt.transformer.norm.weight)
         return self.gpt.head(hidden)[0], hidden, torch.stack(present)
