@@ -15,7 +15,7 @@ help: ## list the targets
 # Resemblyzer, the judge of similarity, declares dependencies that do not install on Python 3.11.
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev,prepare,evaluate,languages,dask]'
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev,prepare,evaluate,languages,dask,serve]'
 	$(BIN)/pip install --quiet --constraint constraints.txt --no-deps resemblyzer webrtcvad-wheels setuptools
 	@touch $@
 

@@ -74,18 +74,27 @@ class Bundle:
 
 
 @dataclass(frozen=True)
-class _Header:
+class Header:
     """`config.json`."""
 
     format: int = FORMAT
+    """Version of the bundle's files."""
     symbol_table_version: int = SYMBOL_TABLE_VERSION
+    """Version of the table that phonemes are numbered by."""
     symbols: int = len(SYMBOLS)
+    """Rows of that table."""
     name: str = ""
+    """See `Bundle.name`."""
     language: str = ""
+    """See `Bundle.language`."""
     speakers: list[str] = field(default_factory=list)
+    """See `Bundle.speakers`."""
     audio: AudioConfig = field(default_factory=AudioConfig)
+    """See `Bundle.audio`."""
     model: ModelConfig = field(default_factory=ModelConfig)
+    """Sizes of the networks."""
     about: dict[str, Any] = field(default_factory=dict)
+    """See `Bundle.about`."""
 
 
 def save_bundle(folder: Path, bundle: Bundle) -> None:
@@ -104,7 +113,7 @@ def save_bundle(folder: Path, bundle: Bundle) -> None:
     state = bundle.networks.state_dict() | {_SPEAKERS: bundle.embeddings}
     tensors = {name: _compact(tensor) for name, tensor in state.items()}
     teachers = {name: _compact(tensor) for name, tensor in bundle.discriminators.items()}
-    header = _Header(
+    header = Header(
         name=bundle.name,
         language=bundle.language,
         speakers=bundle.speakers,
@@ -134,7 +143,7 @@ def load_bundle(folder: Path) -> Bundle:
     Raises:
         InputError: The folder is not a bundle, is damaged, or comes from a newer version.
     """
-    header = _read_header(folder)
+    header = read_header(folder)
     tensors = _read_tensors(folder / MODEL)
     if _SPEAKERS not in tensors:
         raise InputError(f"{folder / MODEL} holds no voices; copy the bundle again or train anew")
@@ -322,7 +331,12 @@ def mean_embedding(networks: Networks, mels: Iterable[Tensor]) -> Tensor:
     return torch.cat(each).mean(dim=0, keepdim=True)
 
 
-def _read_header(folder: Path) -> _Header:
+def read_header(folder: Path) -> Header:
+    """What a bundle says of itself, without its weights.
+
+    Raises:
+        InputError: The folder is not a bundle, or one of a newer version.
+    """
     path = folder / CONFIG
     try:
         header = json.loads(path.read_text(encoding="utf-8"))
@@ -343,6 +357,6 @@ def _read_header(folder: Path) -> _Header:
                 "update Timbre"
             )
     try:
-        return parse(_Header, OmegaConf.create(header))
+        return parse(Header, OmegaConf.create(header))
     except InputError as error:
         raise InputError(f"{path}: {error}") from error

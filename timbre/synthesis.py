@@ -20,13 +20,15 @@ from data.files import writing
 from gpt.packed import WEIGHTS
 from gpt.sampling import SamplingConfig
 from timbre.bundle import find_bundle, load_bundle
+from timbre.marking import Watermark
 from timbre.synthesizer import Manner, Synthesizer
 from timbre.timestamps import Timing, write_timings
 from timbre.voices import parse_mixture, save_vector
 
 _LOG = logging.getLogger(__name__)
-SPEEDS = (0.25, 4.0)
 STANDARD_OUTPUT = "-"
+COMMENT = "synthetic speech"
+"""What the header of a file says of it; the watermark says it of the sound."""
 TIMESTAMPS = ("json", "srt")
 
 
@@ -73,18 +75,13 @@ class SynthesisConfig:
     weights: str | None = None
     """What GPT's weights are kept in: float32, float16, bfloat16 or int8; None: the fastest that
     loses nothing."""
+    watermark: bool = True
+    """Whether the speech is marked as synthetic, inaudibly; see `timbre.marking`."""
 
     def __post_init__(self) -> None:
         if sum(value is not None for value in (self.text, self.text_file, self.lines)) != 1:
             raise ValueError('give exactly one of text="…", text_file=FILE and lines=FILE')
-        if not SPEEDS[0] <= self.speed <= SPEEDS[1]:
-            raise ValueError(f"speed is {self.speed}; give {SPEEDS[0]} to {SPEEDS[1]}")
-        if not 0 <= self.pause <= 10:
-            raise ValueError(f"pause is {self.pause}; give 0 to 10 seconds")
-        if self.temperature < 0:
-            raise ValueError(f"temperature is {self.temperature}; give 0 or more")
-        if not 1 <= self.candidates <= 32:
-            raise ValueError(f"candidates is {self.candidates}; give 1 to 32")
+        _ = self.manner  # which refuses what is out of range
         if self.timestamps not in (None, *TIMESTAMPS):
             raise ValueError(f"timestamps is {self.timestamps!r}; give json or srt")
         if self.weights not in (None, *WEIGHTS):
@@ -100,6 +97,18 @@ class SynthesisConfig:
                 "candidates out, or give a file"
             )
 
+    @property
+    def manner(self) -> Manner:
+        """How the texts are said."""
+        return Manner(
+            speed=self.speed,
+            pause=self.pause,
+            sampling=SamplingConfig(temperature=self.temperature),
+            seed=self.seed,
+            candidates=self.candidates,
+            level=self.level,
+        )
+
 
 def synthesize_files(config: SynthesisConfig) -> None:
     """Loads the voice, speaks, writes WAV files and what else is asked for.
@@ -111,19 +120,12 @@ def synthesize_files(config: SynthesisConfig) -> None:
     synthesizer = _load(config)
     if config.save_voice is not None:
         save_vector(Path(config.save_voice), synthesizer.z_spk)
-    manner = Manner(
-        speed=config.speed,
-        pause=config.pause,
-        sampling=SamplingConfig(temperature=config.temperature),
-        seed=config.seed,
-        candidates=config.candidates,
-        level=config.level,
-    )
+    watermark = Watermark() if config.watermark else None
     for text, path in jobs:
         if config.output == STANDARD_OUTPUT:
-            _stream(synthesizer, text, manner, config.language)
+            _stream(synthesizer, text, config, watermark)
         else:
-            _speak_into(path, synthesizer, text, manner, config)
+            _speak_into(path, synthesizer, text, config, watermark)
 
 
 def _load(config: SynthesisConfig) -> Synthesizer:
@@ -149,31 +151,41 @@ def _load(config: SynthesisConfig) -> Synthesizer:
 
 
 def _speak_into(
-    path: Path, synthesizer: Synthesizer, text: str, manner: Manner, config: SynthesisConfig
+    path: Path,
+    synthesizer: Synthesizer,
+    text: str,
+    config: SynthesisConfig,
+    watermark: Watermark | None,
 ) -> None:
     """Writes piece after piece, so that a book needs no more memory than a sentence."""
     started, samples, timings = time.monotonic(), 0, list[Timing]()
     rate = synthesizer.sample_rate_hz
     with _growing_wav(path, rate) as file:
-        for spoken in synthesizer.sentences(text, manner, config.language):
+        for spoken in synthesizer.sentences(text, config.manner, config.language):
             if spoken.timing is not None:
                 timings.append(spoken.timing.later(samples / rate))
             elif config.timestamps:
                 raise InputError("timestamps need layout=interleaved, and this voice is plain")
-            file.write(_pcm(spoken.audio))
-            samples += len(spoken.audio)
+            audio = spoken.audio if watermark is None else watermark.mark(spoken.audio, rate)
+            file.write(pcm(audio))
+            samples += len(audio)
     if config.timestamps:
         write_timings(path.with_suffix(f".{config.timestamps}"), timings)
     spent = time.monotonic() - started
     _LOG.info("%s: %.2f s of speech in %.2f s", path, samples / rate, spent)
 
 
-def _stream(synthesizer: Synthesizer, text: str, manner: Manner, language: str | None) -> None:
+def _stream(
+    synthesizer: Synthesizer, text: str, config: SynthesisConfig, watermark: Watermark | None
+) -> None:
     """Writes 16-bit little-endian mono samples to the standard output as they come."""
     started, samples, first = time.monotonic(), 0, 0.0
-    for chunk in synthesizer.stream(text, manner, language):
+    chunks = synthesizer.stream(text, config.manner, config.language)
+    if watermark is not None:
+        chunks = watermark.mark_stream(chunks, synthesizer.sample_rate_hz)
+    for chunk in chunks:
         first = first or time.monotonic() - started
-        sys.stdout.buffer.write(_pcm(chunk).astype("<i2").tobytes())
+        sys.stdout.buffer.write(pcm(chunk).astype("<i2").tobytes())
         sys.stdout.buffer.flush()
         samples += len(chunk)
     seconds, spent = samples / synthesizer.sample_rate_hz, time.monotonic() - started
@@ -188,6 +200,7 @@ def _growing_wav(path: Path, sample_rate_hz: int) -> Iterator[soundfile.SoundFil
         with soundfile.SoundFile(
             unfinished, "w", sample_rate_hz, 1, subtype="PCM_16", format="WAV"
         ) as file:
+            file.software, file.comment = "Timbre", COMMENT
             yield file
         os.replace(unfinished, path)
     except (OSError, soundfile.LibsndfileError) as error:
@@ -198,9 +211,10 @@ def _growing_wav(path: Path, sample_rate_hz: int) -> Iterator[soundfile.SoundFil
         unfinished.unlink(missing_ok=True)
 
 
-def _pcm(audio: np.ndarray) -> np.ndarray:
-    pcm: np.ndarray = np.rint(np.clip(audio, -1.0, 1.0) * 32767).astype(np.int16)
-    return pcm
+def pcm(audio: np.ndarray) -> np.ndarray:
+    """Samples in [-1, 1] as 16-bit integers."""
+    integers: np.ndarray = np.rint(np.clip(audio, -1.0, 1.0) * 32767).astype(np.int16)
+    return integers
 
 
 def _jobs(config: SynthesisConfig) -> list[tuple[str, Path]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from copy import copy
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -23,6 +24,7 @@ from timbre.streaming import PieceStream
 from timbre.timestamps import Timing, timing_of
 from timbre.voices import known_voice, referred_voice
 
+SPEEDS = (0.25, 4.0)
 _BATCH = 8
 """Pieces that GPT writes at once; more hold more memory, and two cores gain nothing by them."""
 
@@ -43,6 +45,14 @@ class Manner:
     """Each sentence is said so many times, and the tokenizer's CTC head picks the clearest."""
     level: bool = True
     """Whether all sentences are brought to one loudness; chunks of a stream are not."""
+
+    def __post_init__(self) -> None:
+        if not SPEEDS[0] <= self.speed <= SPEEDS[1]:
+            raise ValueError(f"speed is {self.speed}; give {SPEEDS[0]} to {SPEEDS[1]}")
+        if not 0 <= self.pause <= 10:
+            raise ValueError(f"pause is {self.pause}; give 0 to 10 seconds")
+        if not 1 <= self.candidates <= 32:
+            raise ValueError(f"candidates is {self.candidates}; give 1 to 32")
 
 
 @dataclass(frozen=True)
@@ -97,6 +107,16 @@ class Synthesizer:
             self.z_spk = referred_voice(bundle, paths)
         self._lexicon = lexicon or bundle.lexicon
         self._frontends: dict[str, TextFrontend] = {}
+
+    def as_speaker(self, speaker: str | None) -> Synthesizer:
+        """Another of the bundle's voices, by the same networks; see `speaker` of the class.
+
+        Raises:
+            InputError: No such speaker, or several to choose from.
+        """
+        other = copy(self)
+        other.z_spk = known_voice(self.bundle, speaker)
+        return other
 
     def speak(
         self,

@@ -72,7 +72,8 @@ def referred_voice(bundle: Bundle, paths: list[Path]) -> Float[Tensor, "1 channe
     Raises:
         InputError: One of them cannot be used; names it.
     """
-    vectors = [_vector_of(bundle, file) for path in paths for file in _files(path)]
+    files = [file for path in paths for file in recordings_of(path, "reference")]
+    vectors = [_vector_of(bundle, file) for file in files]
     return torch.cat(vectors).mean(0, keepdim=True)
 
 
@@ -88,12 +89,17 @@ def save_vector(path: Path, z_spk: Float[Tensor, "1 channels"]) -> None:
         write_whole(path, content)
 
 
-def _files(path: Path) -> list[Path]:
+def recordings_of(path: Path, setting: str) -> list[Path]:
+    """The recordings that a folder holds; a file is its own.
+
+    Raises:
+        InputError: The folder holds none; names the setting.
+    """
     if not path.is_dir():
         return [path]
     files = sorted(file for file in path.iterdir() if file.suffix.lower() in AUDIO_ENDINGS)
     if not files:
-        raise InputError(f"reference {path} is a folder without recordings; give audio files")
+        raise InputError(f"{setting} {path} is a folder without recordings; give audio files")
     return files
 
 

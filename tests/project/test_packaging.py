@@ -10,7 +10,8 @@ ROOT = Path(__file__).resolve().parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
 PACKAGES = ["configs", "data", "losses", "gpt", "sovits", "vocoder", "timbre"]
 EXTRAS = PROJECT["project"]["optional-dependencies"]
-CORPUS = ROOT / "data/corpus"
+OF_EXTRAS = (ROOT / "data/corpus", ROOT / "timbre/serving")
+"""Packages that only their own command imports, which needs an extra."""
 
 MODULES = {
     "hydra-core": "hydra",
@@ -19,6 +20,7 @@ MODULES = {
     "hibari-tts": "hibari",
     "pyopenjtalk-plus": "pyopenjtalk",
     "scikit-learn": "sklearn",
+    "resemble-perth": "perth",
 }
 """Distributions whose module has another name than theirs, with dashes for underscores."""
 
@@ -35,6 +37,8 @@ NEVER_IMPORTED = {
     "beartype": "checks annotations in tests, named in pytest's options",
     "requests": "speechmos imports it without declaring it",
     "tqdm": "speechmos imports it without declaring it",
+    "torchaudio": "perth imports it without declaring it",
+    "setuptools": "perth imports its pkg_resources without declaring it",
 }
 
 BY_HAND = {"resemblyzer": "cannot be declared: its own dependencies do not install on Python 3.11"}
@@ -85,10 +89,10 @@ def test_every_import_is_declared():
 
 
 def test_the_core_does_not_need_an_extra_to_be_imported():
-    """Imports at the top of a module outside data/corpus are of core dependencies."""
+    """Imports at the top of all modules but those are of core dependencies."""
     known = {module_of(name) for name in declared("")} | set(PACKAGES)
     for path in sources(of_tests=False):
-        if CORPUS in path.parents:
+        if set(OF_EXTRAS) & {*path.parents}:
             continue
         tops = [
             node.module if isinstance(node, ast.ImportFrom) else node.names[0].name
@@ -101,9 +105,7 @@ def test_the_core_does_not_need_an_extra_to_be_imported():
 
 def test_every_dependency_is_used():
     used = modules(sources(of_tests=False) + sources(of_tests=True))
-    # An extra whose command is still to come is declared ahead of it.
-    coming = {g for g in ("prepare", "serve") if not (ROOT / f"scripts/{g}.py").exists()}
-    present = declared("", *(EXTRAS.keys() - coming))
+    present = declared("", *EXTRAS)
     assert not {n for n in present if module_of(n) not in used} - NEVER_IMPORTED.keys()
 
 

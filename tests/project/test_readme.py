@@ -30,6 +30,8 @@ SCHEMAS = {
     "benchmark": ("timbre.benchmark", "BenchmarkConfig"),
     "data_curve": ("timbre.data_curve", "DataCurveConfig"),
     "doctor": ("timbre.doctor.command", "DoctorCommandConfig"),
+    "serve": ("timbre.serving.config", "ServeConfig"),
+    "detect": ("timbre.detection", "DetectionConfig"),
 }
 """Where the schema of each command is that a README line may call."""
 TAKEN_ON_TRUST = ("source .venv/bin/activate", "tensorboard --logdir runs")

@@ -11,7 +11,7 @@ import soundfile
 from data.errors import InputError
 from timbre.bundle import load_bundle
 from timbre.rundir import RunDir
-from timbre.synthesis import SynthesisConfig, synthesize_files
+from timbre.synthesis import COMMENT, SynthesisConfig, synthesize_files
 from timbre.synthesizer import Synthesizer
 
 TEXT = "Hello there. How are you?"
@@ -27,7 +27,10 @@ def speak(base_run: RunDir, tmp_path: Path):
     """`speak(**settings)`: as scripts/synthesize.py does; returns the output path."""
 
     def run(**settings) -> Path:
-        settings = {"voice": str(base_run.voice), "speaker": "ada", **settings}
+        settings = {
+            **{"voice": str(base_run.voice), "speaker": "ada", "watermark": False},
+            **settings,
+        }
         settings.setdefault("output", str(tmp_path / "out.wav"))
         synthesize_files(SynthesisConfig(**settings))
         return Path(settings["output"])
@@ -75,6 +78,18 @@ def test_files_are_24_khz_16_bit_pcm(speak) -> None:
         1,
     )
     assert info.frames > 4800
+
+
+def test_speech_is_marked_unless_that_is_refused(speak, tmp_path: Path) -> None:
+    plain = speak(text=TEXT)
+    marked = speak(text=TEXT, watermark=True, output=str(tmp_path / "marked.wav"))
+    for path in (plain, marked):
+        with soundfile.SoundFile(path) as file:
+            assert file.software.startswith("Timbre")
+            assert file.comment == COMMENT
+    plain_audio, marked_audio = soundfile.read(plain)[0], soundfile.read(marked)[0]
+    assert len(plain_audio) == len(marked_audio)
+    assert np.abs(plain_audio - marked_audio).max() > 1e-3
 
 
 def test_each_line_becomes_a_file(speak, tmp_path: Path) -> None:
