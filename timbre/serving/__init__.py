@@ -1,0 +1,1 @@
+"""Voices behind a web address: what `scripts/serve.py` does."""
