@@ -316,7 +316,8 @@ def finish(
         about={
             "updates": module.best_update if judged else module.update,
             "minutes": round(module.minutes, 2),
-            "init": config.init,
+            # Only its name: a shared voice tells nothing of its maker's folders.
+            "init": Path(config.init).name,
             "modules": list(config.train.modules),
         },
         lexicon=data.lexicon,

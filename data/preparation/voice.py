@@ -28,6 +28,8 @@ from data.preparation.split import held_out
 
 _LOG = logging.getLogger(__name__)
 _STEM_CHARACTERS = 40
+_DATA_HEAD = "# Written by scripts/prepare.py; paths are relative to the repository.\n"
+_DATA_LINE = re.compile(r"(name|language|manifest|lexicon): ")
 _CLIP_ID = re.compile(r".+-[0-9a-f]{8}(-[0-9]+)?")  # as `clip_ids` makes them
 
 
@@ -201,5 +203,19 @@ def _write_data_group(voice: Voice, config: PrepareConfig, languages: set[str]) 
     if config.lexicon is not None:
         group["lexicon"] = voice.lexicon.as_posix()
     voice.data.parent.mkdir(parents=True, exist_ok=True)
-    text = "# Written by scripts/prepare.py; paths are relative to the repository.\n"
-    voice.data.write_text(text + OmegaConf.to_yaml(OmegaConf.create(group)), encoding="utf-8")
+    _set_aside_own(voice.data)
+    text = _DATA_HEAD + OmegaConf.to_yaml(OmegaConf.create(group))
+    voice.data.write_text(text, encoding="utf-8")
+
+
+def _set_aside_own(path: Path) -> None:
+    """Keeps a data group that the user wrote, or added keys to, under another name."""
+    if not path.is_file():
+        return
+    content = path.read_bytes()
+    lines = content.decode("utf-8", "replace").removeprefix(_DATA_HEAD).splitlines()
+    if content.startswith(_DATA_HEAD.encode()) and all(_DATA_LINE.match(line) for line in lines):
+        return
+    aside = path.with_name(f"{path.name}.{hashlib.sha256(content).hexdigest()[:8]}")
+    os.replace(path, aside)
+    _LOG.warning("%s was not as this command writes it; set aside as %s", path, aside)

@@ -102,6 +102,23 @@ def test_an_edited_lexicon_is_set_aside_and_a_strange_one_left_alone(
     assert copy.read_text(encoding="utf-8") == "by hand"
 
 
+def test_a_data_group_of_the_user_is_set_aside(source: Path, tmp_path: Path) -> None:
+    group = tmp_path / "voices" / "data" / "anna.yaml"
+    run(source, tmp_path)
+    run(source, tmp_path, language="de")
+    assert [*group.parent.iterdir()] == [group]
+    written = group.read_text(encoding="utf-8")
+    edited = [written + "heldout: voices/anna/heldout.jsonl\n", "name: anna\nlanguage: en\n"]
+    for number, text in enumerate(edited, start=1):
+        group.write_text(text, encoding="utf-8")
+        run(source, tmp_path, language="de")
+        assert group.read_text(encoding="utf-8") == written
+        asides = {*group.parent.iterdir()} - {group}
+        assert len(asides) == number
+        assert text in {aside.read_text(encoding="utf-8") for aside in asides}
+        assert not {aside.suffix for aside in asides} & {".yaml"}
+
+
 def test_a_missing_ffmpeg_is_not_remembered(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
