@@ -253,6 +253,18 @@ def test_turns_are_taken_one_after_the_other() -> None:
     assert (most, done) == (1, [0, 1, 2, 4])
 
 
+def test_a_fault_in_the_middle_of_a_stream_breaks_it_off(base_run: RunDir, monkeypatch) -> None:
+    def broken(*arguments):
+        yield np.zeros(240, dtype=np.float32)
+        raise InputError("the rest cannot be said")
+
+    monkeypatch.setattr(Synthesizer, "stream", broken)
+    request = {"input": "Hello.", "speaker": "ada", "stream": True}
+    with client_of(base_run) as client, pytest.raises(ExceptionGroup) as caught:
+        client.post("/v1/audio/speech", json=request)
+    assert caught.group_contains(InputError, match="the rest cannot be said")
+
+
 def test_too_many_requests_are_sent_away(base_run: RunDir, monkeypatch) -> None:
     speaking, go_on = threading.Event(), threading.Event()
     sentences = Synthesizer.sentences

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hmac
 import json
-import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from importlib.resources import files
@@ -31,7 +30,6 @@ from timbre.serving.request import SpeechRequest, read_request
 from timbre.serving.shelf import Shelf, UnknownVoiceError
 from timbre.serving.sound import FORMATS, encode, head, samples
 
-_LOG = logging.getLogger(__name__)
 _BYTES_PER_CHARACTER = 12
 """JSON may write a character as two escapes of six."""
 _ROOM_BYTES = 4096
@@ -88,6 +86,7 @@ class Speech:
     ) -> None:
         self._request, self._shelf = request, shelf
         self._turns, self._watermark = turns, watermark
+        self._begun = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Speaks and sends (ASGI)."""
@@ -106,10 +105,10 @@ class Speech:
                 answer = _error(
                     503, "too many requests are waiting; try again", {"Retry-After": "5"}
                 )
-            except UnknownVoiceError as error:
-                answer = _error(404, str(error))
             except InputError as error:
-                answer = _error(400, str(error))
+                if self._begun:
+                    raise  # breaks the connection off: the client must see that more was to come
+                answer = _error(404 if isinstance(error, UnknownVoiceError) else 400, str(error))
             if answer is not None:
                 await answer(scope, receive, send)
             group.cancel_scope.cancel()
@@ -118,7 +117,7 @@ class Speech:
         """Speaks; a stream has been sent when this returns None."""
         request, kind = self._request, self._request.response_format
         voice = await run_sync(self._shelf.take, request.voice, request.speaker)
-        rate, spoken = voice.sample_rate_hz, list[ndarray]()
+        rate = voice.sample_rate_hz
         headers = {"X-Sample-Rate": str(rate), "Cache-Control": "no-store"}
         if request.stream:
             chunks = voice.stream(request.input, request.manner, request.language)
@@ -127,13 +126,14 @@ class Speech:
             chunks = (piece.audio for piece in pieces)
         if self._watermark is not None:
             chunks = self._watermark.mark_stream(chunks, rate)
-        # Faults of the text are found with the first chunk: until then a stream can be refused.
+        # Most faults of a text are found with the first chunk: until then a stream can be refused.
+        spoken = list[ndarray]()
         while (chunk := await run_sync(_next, chunks)) is not None:
             if not request.stream:
                 spoken.append(chunk)
                 continue
-            if not spoken:
-                spoken.append(chunk)
+            if not self._begun:
+                self._begun = True
                 await _begin(send, FORMATS[kind], headers)
                 await _body(send, head(rate, kind))
             await _body(send, samples(chunk))
