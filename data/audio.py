@@ -56,6 +56,13 @@ def read(path: Path | str, sample_rate_hz: int) -> Float32[ndarray, " samples"]:
     return np.ascontiguousarray(mono, dtype=np.float32)
 
 
+def pcm(audio: ndarray) -> ndarray:
+    """Samples as 16-bit integers; those beyond [-1, 1] are clipped."""
+    # 32767 both ways: scaling by 32768 would wrap +1.0 around to full negative.
+    integers: ndarray = np.round(np.clip(audio, -1.0, 1.0) * 32767).astype(np.int16)
+    return integers
+
+
 def write_wav(path: Path | str, audio: Float32[ndarray, " samples"], sample_rate_hz: int) -> None:
     """Write mono audio as 16-bit PCM WAV; the file appears complete or not at all.
 
@@ -105,8 +112,6 @@ def _write(
 ) -> None:
     if not np.isfinite(audio).all():
         raise ValueError(f"refusing to write {path}: the audio includes NaN or infinity")
-    # 32767 both ways: scaling by 32768 would wrap +1.0 around to full negative.
-    pcm = np.round(np.clip(audio, -1.0, 1.0) * 32767).astype(np.int16)
     unfinished: Path | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -114,7 +119,7 @@ def _write(
         handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
         unfinished = Path(name)
         with os.fdopen(handle, "wb") as file:
-            soundfile.write(file, pcm, sample_rate_hz, subtype=subtype, format=container)
+            soundfile.write(file, pcm(audio), sample_rate_hz, subtype=subtype, format=container)
             file.flush()
             os.fsync(file.fileno())
         unfinished.chmod(0o644)

@@ -8,20 +8,19 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
 import soundfile
 import torch
 
+from data.audio import pcm
 from data.errors import InputError
 from data.files import writing
 from gpt.packed import WEIGHTS
-from gpt.sampling import SamplingConfig
 from timbre.bundle import find_bundle, load_bundle
 from timbre.marking import Watermark
-from timbre.synthesizer import Manner, Synthesizer
+from timbre.synthesizer import Manner, MannerSettings, Synthesizer
 from timbre.timestamps import Timing, write_timings
 from timbre.voices import parse_mixture, save_vector
 
@@ -32,8 +31,8 @@ COMMENT = "synthetic speech"
 TIMESTAMPS = ("json", "srt")
 
 
-@dataclass(frozen=True)
-class SynthesisConfig:
+@dataclass(frozen=True, kw_only=True)
+class SynthesisConfig(MannerSettings):
     """What `scripts/synthesize.py` is told."""
 
     voice: str
@@ -58,16 +57,6 @@ class SynthesisConfig:
     """Language of the text; None: the voice's, or English."""
     lexicon: str | None = None
     """A file of words and how they are said, lines `word<TAB>phonemes`; see docs/languages.md."""
-    speed: float = 1.0
-    """2 speaks twice as fast."""
-    pause: float = 0.35
-    """Seconds of silence between sentences; after an empty line 1.75 times that."""
-    temperature: float = 0.6
-    """Of the tokens; 0 is always the same, higher is livelier."""
-    seed: int = 1
-    """Equal seeds give equal speech."""
-    candidates: int = 1
-    """Each sentence is said so many times, and the tokenizer's CTC head picks the clearest."""
     level: bool = True
     """Whether all sentences are brought to one loudness."""
     timestamps: str | None = None
@@ -79,9 +68,9 @@ class SynthesisConfig:
     """Whether the speech is marked as synthetic, inaudibly; see `timbre.marking`."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if sum(value is not None for value in (self.text, self.text_file, self.lines)) != 1:
             raise ValueError('give exactly one of text="…", text_file=FILE and lines=FILE')
-        _ = self.manner  # which refuses what is out of range
         if self.timestamps not in (None, *TIMESTAMPS):
             raise ValueError(f"timestamps is {self.timestamps!r}; give json or srt")
         if self.weights not in (None, *WEIGHTS):
@@ -100,14 +89,7 @@ class SynthesisConfig:
     @property
     def manner(self) -> Manner:
         """How the texts are said."""
-        return Manner(
-            speed=self.speed,
-            pause=self.pause,
-            sampling=SamplingConfig(temperature=self.temperature),
-            seed=self.seed,
-            candidates=self.candidates,
-            level=self.level,
-        )
+        return replace(super().manner, level=self.level)
 
 
 def synthesize_files(config: SynthesisConfig) -> None:
@@ -209,12 +191,6 @@ def _growing_wav(path: Path, sample_rate_hz: int) -> Iterator[soundfile.SoundFil
         ) from error
     finally:
         unfinished.unlink(missing_ok=True)
-
-
-def pcm(audio: np.ndarray) -> np.ndarray:
-    """Samples in [-1, 1] as 16-bit integers."""
-    integers: np.ndarray = np.rint(np.clip(audio, -1.0, 1.0) * 32767).astype(np.int16)
-    return integers
 
 
 def _jobs(config: SynthesisConfig) -> list[tuple[str, Path]]:

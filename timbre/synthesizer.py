@@ -55,6 +55,38 @@ class Manner:
             raise ValueError(f"candidates is {self.candidates}; give 1 to 32")
 
 
+@dataclass(frozen=True, kw_only=True)
+class MannerSettings:
+    """How a text is said, as the words of a command or the fields of a request."""
+
+    speed: float = 1.0
+    """2 speaks twice as fast."""
+    pause: float = 0.35
+    """Seconds of silence between sentences; after an empty line 1.75 times that."""
+    temperature: float = 0.6
+    """Of the tokens; 0 is always the same, higher is livelier."""
+    seed: int = 1
+    """Equal seeds give equal speech."""
+    candidates: int = 1
+    """Each sentence is said so many times, and the tokenizer's CTC head picks the clearest."""
+
+    def __post_init__(self) -> None:
+        if self.temperature < 0:
+            raise ValueError(f"temperature is {self.temperature}; give 0 or more")
+        _ = self.manner  # which refuses what is out of range
+
+    @property
+    def manner(self) -> Manner:
+        """The manner that they describe."""
+        return Manner(
+            speed=self.speed,
+            pause=self.pause,
+            sampling=SamplingConfig(temperature=self.temperature),
+            seed=self.seed,
+            candidates=self.candidates,
+        )
+
+
 @dataclass(frozen=True)
 class Spoken:
     """One piece of a text, as it is said."""

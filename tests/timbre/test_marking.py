@@ -11,11 +11,10 @@ import pytest
 import soundfile
 import soxr
 
-from data.audio import read, write_wav
+from data.audio import pcm, read, write_wav
 from data.errors import InputError, MachineError
 from timbre.detection import UNMARKED, DetectionConfig, detect
 from timbre.marking import Watermark
-from timbre.synthesis import pcm
 
 RATE = 24_000
 CLIPS = sorted((Path(__file__).parents[2] / "assets" / "myvoice" / "heldout").glob("*.flac"))[:3]

@@ -7,7 +7,6 @@ cores there are; others wait their turn, as many as `queue` allows.
 from __future__ import annotations
 
 import hmac
-import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from importlib.resources import files
@@ -242,9 +241,4 @@ def _error(status: int, message: str, headers: dict[str, str] | None = None) -> 
     error = {"message": message, "type": "invalid_request_error", "param": None, "code": None}
     if status >= 500:
         error["type"] = "server_error"
-    return Response(
-        json.dumps({"error": error}, ensure_ascii=False),
-        status_code=status,
-        headers=headers,
-        media_type="application/json",
-    )
+    return JSONResponse({"error": error}, status, headers)

@@ -8,15 +8,14 @@ from dataclasses import dataclass, replace
 from omegaconf import OmegaConf
 
 from data.errors import InputError
-from gpt.sampling import SamplingConfig
 from timbre.commands import as_text
 from timbre.config import parse
 from timbre.serving.sound import FORMATS, STREAMED
-from timbre.synthesizer import Manner
+from timbre.synthesizer import MannerSettings
 
 
-@dataclass(frozen=True)
-class SpeechRequest:
+@dataclass(frozen=True, kw_only=True)
+class SpeechRequest(MannerSettings):
     """What is to be said, by whom and how."""
 
     input: str = ""
@@ -33,36 +32,15 @@ class SpeechRequest:
     """Which voice of a bundle that has several, or a mixture such as `ada:0.7+bob:0.3`."""
     language: str | None = None
     """Language of the text; None: the voice's, or English."""
-    speed: float = 1.0
-    """2 speaks twice as fast."""
-    pause: float = 0.35
-    """Seconds of silence between sentences."""
-    temperature: float = 0.6
-    """Of the tokens; 0 is always the same."""
-    seed: int = 1
-    """Equal seeds give equal speech."""
-    candidates: int = 1
-    """Each sentence is said so many times, and the clearest kept."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.response_format not in FORMATS:
             raise ValueError(
                 f"response_format is {self.response_format!r}; give one of {', '.join(FORMATS)}"
             )
         if self.stream and (self.response_format not in STREAMED or self.candidates > 1):
             raise ValueError(f"a stream is {' or '.join(STREAMED)}, and has one candidate")
-        _ = self.manner  # which refuses what is out of range
-
-    @property
-    def manner(self) -> Manner:
-        """How the text is said."""
-        return Manner(
-            speed=self.speed,
-            pause=self.pause,
-            sampling=SamplingConfig(temperature=self.temperature),
-            seed=self.seed,
-            candidates=self.candidates,
-        )
 
 
 def read_request(body: bytes, max_characters: int) -> SpeechRequest:

@@ -11,7 +11,8 @@ import soundfile
 from jaxtyping import Float
 from numpy import ndarray
 
-from timbre.synthesis import COMMENT, pcm
+from data.audio import pcm
+from timbre.synthesis import COMMENT
 
 FORMATS = {
     "wav": "audio/wav",
