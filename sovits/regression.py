@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -40,6 +41,11 @@ class Trunk(nn.Module):
     Pitch is predicted at twice the token rate; the blocks at frame rate are given its harmonics,
     and the mel is their output plus a gain times the comb.
     """
+
+    frame_rate_parts: ClassVar[tuple[str, ...]] = (
+        *("to_frames", "from_comb", "frame_blocks", "frame_norm", "leave", "comb_gain"),
+    )
+    """What works at mel frame rate."""
 
     def __init__(self, config: DecoderConfig) -> None:
         super().__init__()

@@ -51,6 +51,9 @@ class TrainConfig:
     start_share: float = 0.0
     """Share of the weights that the run began with in those that are judged and saved: 0 takes the
     trained ones as they are, 0.3 goes almost a third of the way back (see `timbre.blending`)."""
+    timbre_gain: float = 1.0
+    """How far what colours the voice goes from the start in the weights that are judged and saved,
+    as a multiple of what was trained: 1.25 goes a quarter further (see `timbre.blending`)."""
     frozen: list[str] = field(default_factory=list)
     """Parts of these modules that keep the weights of the bundle which the run starts from, as
     sovits.speaker_encoder; parts that start from nothing are trained."""
@@ -76,6 +79,10 @@ class TrainConfig:
             raise ValueError(
                 f"train.start_share is {self.start_share}; give a share from 0 to below 1"
             )
+        if not 0 < self.timbre_gain <= 2:
+            raise ValueError(
+                f"train.timbre_gain is {self.timbre_gain}; give a multiple above 0, at most 2"
+            )
         if self.accumulate < 0:
             raise ValueError(
                 f"train.accumulate is {self.accumulate}; give 1 or more, or 0 to find it"
@@ -95,6 +102,11 @@ class TrainConfig:
             )
         if self.average_decay is not None and not 0 < self.average_decay < 1:
             raise ValueError(f"train.average_decay is {self.average_decay}; give 0 < decay < 1")
+
+    @property
+    def ships_a_blend(self) -> bool:
+        """Whether what is judged and saved are other weights than the trained ones."""
+        return self.start_share != 0 or self.timbre_gain != 1
 
 
 @dataclass(frozen=True)

@@ -21,11 +21,12 @@ def choose_trained(networks: Networks, config: RunConfig) -> None:
     """Requires gradients of what is trained: `train.modules` without `train.frozen`.
 
     Raises:
-        InputError: There is no such part to freeze.
+        InputError: There is no such part to freeze, or nothing else.
     """
     for name, module in networks.named_children():
         module.requires_grad_(name in config.train.modules)
-    for part in frozen_parts(config):
+    frozen = frozen_parts(config)
+    for part in frozen:
         try:
             networks.get_submodule(part).requires_grad_(False)
         except AttributeError as error:
@@ -33,3 +34,8 @@ def choose_trained(networks: Networks, config: RunConfig) -> None:
                 f"train.frozen: there is no part {part!r} ({error}); name another, as "
                 "sovits.speaker_encoder"
             ) from error
+    if frozen and not any(parameter.requires_grad for parameter in networks.parameters()):
+        raise InputError(
+            f"train.frozen=[{','.join(frozen)}] leaves nothing to train of "
+            f"train.modules=[{','.join(config.train.modules)}]; to train it all, add train.frozen=[]"
+        )

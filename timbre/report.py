@@ -75,8 +75,11 @@ def _adapted(config: RunConfig, trained: int) -> str:
 
 
 def _kept(config: RunConfig) -> str:
-    share = config.train.start_share
-    return f", of which the voice keeps {share:.0%}" if share and config.init != "none" else ""
+    share, gain = config.train.start_share, config.train.timbre_gain
+    if config.init == "none":
+        return ""
+    kept = f", of which the voice keeps {share:.0%}" if share else ""
+    return kept + (f", its timbre {gain:g} times as far from there as trained" if gain != 1 else "")
 
 
 def _heard(rows: list[Row], config: RunConfig, best: Sequence[int] | None) -> list[str]:

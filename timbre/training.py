@@ -81,9 +81,9 @@ def train(composed: DictConfig, overrides: list[str]) -> int:
     lightning.seed_everything(config.train.seed, verbose=False)
     networks = Networks(config.model, config.audio)
     known: set[str] = set()
-    if not resumes or config.train.start_share:
+    if not resumes or config.train.ships_a_blend:
         known = take_initial_weights(networks, config)
-    blend = Blend(networks, config.train.start_share, config.train.modules, known)
+    blend = Blend(networks, config.train, known)
     signal = None
     if not resumes and needs_tokens(config) and not networks.can_tokenize:
         signal = train_tokenizer(config, placement, networks, run.stage(TOKENIZER_STAGE), save)
@@ -151,7 +151,7 @@ def check_inputs(config: RunConfig, *, begun: bool = False) -> None:
     place(config.trainer)
     check_loggers(config.logger)
     read_manifest(config.data.manifest)
-    first = [] if begun and not config.train.start_share else list(initial_modules(config))
+    first = [] if begun and not config.train.ships_a_blend else list(initial_modules(config))
     for source in [*first, config.objective.semantic.teacher]:
         if source is not None:
             find_bundle(source)
@@ -206,7 +206,7 @@ def train_tokenizer(
         # What is wrong with the data is said once, by the run that this is a stage of.
         doctor=replace(config.doctor, every=0, act=False),
     )
-    blend = Blend(networks, stage.train.start_share, stage.train.modules, known=())
+    blend = Blend(networks, stage.train, known=())
     begun = run.last_checkpoint.is_file()
     return fit(stage, placement, networks, run, blend, resumed if begun else None)
 

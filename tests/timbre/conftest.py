@@ -94,6 +94,8 @@ def from_base(base_run: RunDir, voice: list[str]) -> list[str]:
         *voice,
         f"init={base_run.voice}",
         "train.start_share=0",
+        "train.timbre_gain=1",
+        "train.frozen=[sovits.speaker_encoder]",
         "validation.every=1000",
         "validation.samples=0",
         "train.modules=[gpt,sovits,vocoder]",

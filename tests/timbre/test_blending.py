@@ -9,11 +9,16 @@ import pytest
 import torch
 
 from data.errors import InputError
+from sovits.regression import Trunk
 from timbre.blending import Blend
 from timbre.bundle import Bundle, load_bundle
 from timbre.callbacks.saver import AtomicCheckpointIO
+from timbre.config import TrainConfig
 from timbre.rundir import RunDir
 from timbre.training import with_replay
+
+
+TIMBRE = tuple(f"sovits.decoder.trunk.{name}." for name in Trunk.frame_rate_parts)
 
 
 def moved(bundle: Bundle) -> Bundle:
@@ -30,15 +35,32 @@ def weights(bundle: Bundle) -> dict[str, torch.Tensor]:
 
 def test_trained_modules_go_their_share_back_and_the_others_stay(base: Bundle) -> None:
     start = weights(base)
-    blend = Blend(base.networks, 0.25, ["gpt", "sovits"], start.keys())
+    blend = Blend(base.networks, TrainConfig(start_share=0.25), start.keys())
     blend.apply(moved(base).networks)
     for name, tensor in weights(base).items():
-        step = 0.75 if name.startswith(("gpt.", "sovits.decoder.")) else 1
+        words = name.startswith(("gpt.", "sovits.decoder.")) and not name.startswith(TIMBRE)
+        torch.testing.assert_close(tensor, start[name] + (0.75 if words else 1))
+
+
+def test_what_colours_the_voice_goes_further_than_trained(base: Bundle) -> None:
+    start = weights(base)
+    blend = Blend(base.networks, TrainConfig(timbre_gain=1.25), start.keys())
+    blend.apply(moved(base).networks)
+    further = set()
+    for name, tensor in weights(base).items():
+        step = 1.25 if name.startswith(TIMBRE) else 1
+        further.add(step)
         torch.testing.assert_close(tensor, start[name] + step)
+    assert further == {1, 1.25}
+    # After the pitch is known nothing else leads to the mel.
+    trunk = base.networks.sovits.decoder.get_submodule("trunk")
+    names = [name for name, _ in trunk.named_children()]
+    after = set(names[names.index("pitch") + 1 :]) - {"comb"}
+    assert after == set(Trunk.frame_rate_parts)
 
 
 def test_the_context_leaves_the_weights_as_they_were_whatever_happens(base: Bundle) -> None:
-    blend = Blend(base.networks, 0.25, ["gpt"], weights(base).keys())
+    blend = Blend(base.networks, TrainConfig(start_share=0.25, modules=["gpt"]), weights(base).keys())
     trained = weights(moved(base))
 
     def judge_in_vain() -> None:
@@ -71,7 +93,7 @@ def test_a_run_saves_the_mixture_and_goes_on_with_its_own(
 
 
 def test_what_no_bundle_gave_is_not_gone_back_to(base: Bundle) -> None:
-    blend = Blend(base.networks, 0.25, ["gpt"], {"gpt.head.weight"})
+    blend = Blend(base.networks, TrainConfig(start_share=0.25, modules=["gpt"]), {"gpt.head.weight"})
     trained = weights(moved(base))
     blend.apply(base.networks)
     changed = [

@@ -29,10 +29,22 @@ def test_what_is_frozen_is_not_trained(
     assert "sovits.speaker_encoder" not in trained(module)
 
 
-def test_the_finetune_leaves_the_speaker_encoder_alone(
-    configured: Callable[..., RunConfig],
+def test_the_finetune_trains_the_decoder_beside_a_gpt_with_dropout(
+    from_base: list[str], configured: Callable[..., RunConfig]
 ) -> None:
-    assert configured("experiment=finetune").train.frozen == ["sovits.speaker_encoder"]
+    defaults = [word for word in from_base if not word.startswith("train.")]
+    module = VoiceCloner(configured(*defaults), speakers=1)
+    module.train()
+    assert trained(module) == {"sovits.decoder"}
+    assert module.networks.gpt.training
+
+
+def test_a_run_that_would_train_nothing_is_refused(
+    from_base: list[str], configured: Callable[..., RunConfig]
+) -> None:
+    config = configured(*from_base, "train.modules=[gpt]", "train.frozen=[gpt]")
+    with pytest.raises(InputError, match=r"nothing to train .* add train\.frozen=\[\]"):
+        VoiceCloner(config, speakers=1)
 
 
 def test_low_rank_updates_leave_it_alone_too(
