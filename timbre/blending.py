@@ -1,13 +1,14 @@
-"""Along the line from the first weights to the trained ones: what knows words goes some of the way
-back, what colours the voice goes further.
+"""What is shipped: what knows words goes some of the way back, what colours the voice further.
 
-Wortsman et al., Robust fine-tuning of zero-shot models (WiSE-FT), arXiv 2109.01903: weights between
-those before and after a fine-tune keep nearly all of what was learned, and get back most of what
-was forgotten. Ilharco et al., Editing models with task arithmetic, arXiv 2212.04089: beyond the
-trained weights there is more of what was learned. Here: the words, and the voice. The decoder's
-layers at frame rate, the last before the mel, hardly know words; further than trained they come
-closer to the voice, above all in a language that it was not trained in. The speaker encoder, which
-knows no words either, stays as it was trained: mixed as well, it costs similarity
+All on the line from the weights that a run began with to those that it trained. Wortsman et al.,
+Robust fine-tuning of zero-shot models (WiSE-FT), arXiv 2109.01903: weights between those before and
+after a fine-tune keep nearly all of what was learned, and get back most of what was forgotten.
+Ilharco et al., Editing models with task arithmetic, arXiv 2212.04089: beyond the trained weights
+there is more of what was learned.
+
+Here: the words, and the voice. The decoder's layers at frame rate, the last before the mel, hardly
+know words; further than trained they come closer to the voice, above all in a language that it was
+not trained in. The speaker encoder stays as it was trained: mixed as well, it costs similarity
 (docs/base-model.md).
 """
 

@@ -36,6 +36,7 @@ def choose_trained(networks: Networks, config: RunConfig) -> None:
             ) from error
     if frozen and not any(parameter.requires_grad for parameter in networks.parameters()):
         raise InputError(
-            f"train.frozen=[{','.join(frozen)}] leaves nothing to train of "
-            f"train.modules=[{','.join(config.train.modules)}]; to train it all, add train.frozen=[]"
+            f"train.frozen=[{','.join(frozen)}] leaves nothing of "
+            f"train.modules=[{','.join(config.train.modules)}] to train; add train.frozen=[] to "
+            "train all of it"
         )

@@ -17,7 +17,6 @@ from timbre.config import TrainConfig
 from timbre.rundir import RunDir
 from timbre.training import with_replay
 
-
 TIMBRE = tuple(f"sovits.decoder.trunk.{name}." for name in Trunk.frame_rate_parts)
 
 
@@ -60,7 +59,9 @@ def test_what_colours_the_voice_goes_further_than_trained(base: Bundle) -> None:
 
 
 def test_the_context_leaves_the_weights_as_they_were_whatever_happens(base: Bundle) -> None:
-    blend = Blend(base.networks, TrainConfig(start_share=0.25, modules=["gpt"]), weights(base).keys())
+    blend = Blend(
+        base.networks, TrainConfig(start_share=0.25, modules=["gpt"]), weights(base).keys()
+    )
     trained = weights(moved(base))
 
     def judge_in_vain() -> None:
@@ -93,7 +94,9 @@ def test_a_run_saves_the_mixture_and_goes_on_with_its_own(
 
 
 def test_what_no_bundle_gave_is_not_gone_back_to(base: Bundle) -> None:
-    blend = Blend(base.networks, TrainConfig(start_share=0.25, modules=["gpt"]), {"gpt.head.weight"})
+    blend = Blend(
+        base.networks, TrainConfig(start_share=0.25, modules=["gpt"]), {"gpt.head.weight"}
+    )
     trained = weights(moved(base))
     blend.apply(base.networks)
     changed = [

@@ -43,7 +43,7 @@ def test_a_run_that_would_train_nothing_is_refused(
     from_base: list[str], configured: Callable[..., RunConfig]
 ) -> None:
     config = configured(*from_base, "train.modules=[gpt]", "train.frozen=[gpt]")
-    with pytest.raises(InputError, match=r"nothing to train .* add train\.frozen=\[\]"):
+    with pytest.raises(InputError, match=r"leaves nothing .* add train\.frozen=\[\]"):
         VoiceCloner(config, speakers=1)
 
 
