@@ -40,8 +40,7 @@ def write_report(
     lines = [
         f"# Run `{run.folder.name}` on `{config.data.name}`",
         "",
-        f"- {last} of {config.train.updates} updates; trained: {', '.join(config.train.modules)}"
-        f"{_adapted(config, trained)};"
+        f"- {last} of {config.train.updates} updates; trained: {_adapted(config, trained)};"
         f" started from `{config.init}`{_kept(config)}; seed {config.train.seed}",
         f"- model `{config.model.name}`: {sizes}",
         f"- validation took {seconds_spent(rows):.0f} s",
@@ -71,7 +70,11 @@ def _adapted(config: RunConfig, trained: int) -> str:
     rank = config.train.lora.rank
     by = f" by LoRA of rank {rank}, {trained / 1e6:.1f} M parameters" if rank else ""
     frozen = frozen_parts(config)
-    return by + (f", without {', '.join(frozen)}" if frozen else "")
+    modules = [name for name in config.train.modules if name not in frozen]
+    parts = [part for part in frozen if part.partition(".")[0] in modules]
+    without = f", without {', '.join(parts)}" if parts else ""
+    kept = [name for name in config.train.modules if name in frozen]
+    return f"{', '.join(modules)}{by}{without}" + (f"; not: {', '.join(kept)}" if kept else "")
 
 
 def _kept(config: RunConfig) -> str:

@@ -9,6 +9,7 @@ import pytest
 from data.errors import InputError
 from timbre.config import RunConfig
 from timbre.module import VoiceCloner
+from timbre.rundir import RunDir
 
 ENCODER = "train.frozen=[sovits.speaker_encoder]"
 
@@ -80,3 +81,11 @@ def test_what_is_not_there_cannot_be_frozen(
     config = configured(*from_base, "train.frozen=[sovits.encoder]")
     with pytest.raises(InputError, match=r"no part 'sovits.encoder'"):
         VoiceCloner(config, speakers=1)
+
+
+def test_the_report_says_what_was_trained(train_here: Callable[..., tuple[int, RunDir]]) -> None:
+    frozen = "train.frozen=[gpt,sovits.speaker_encoder]"
+    code, run = train_here("train.updates=1", "train.modules=[gpt,sovits]", frozen)
+    assert code == 0
+    said = "trained: sovits, without sovits.speaker_encoder; not: gpt; started"
+    assert said in run.report.read_text("utf-8")
