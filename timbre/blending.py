@@ -32,19 +32,20 @@ class Blend:
 
     Args:
         networks: As they are at the start; what is to be mixed is copied.
-        train: Says what is trained, and how far along the line each part goes.
-        modules: Those that are trained.
+        train: Says what is trained, and how far along the line it goes.
         known: Names of the tensors that a bundle gave; what starts from nothing has nothing to
             go back to.
     """
 
     def __init__(self, networks: Networks, train: TrainConfig, known: Collection[str]) -> None:
         modules = tuple(f"{name}." for name in train.modules)
+        frozen = tuple(f"{part}." for part in train.frozen)
         self._start = {
             name: (tensor.detach().clone(), share)
             for name, tensor in networks.state_dict().items()
             if name in known
             and name.startswith(modules)
+            and not name.startswith(frozen)
             and tensor.is_floating_point()
             and (share := _share_of_start(name, train))
         }
