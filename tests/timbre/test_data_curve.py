@@ -53,6 +53,7 @@ def configured(
         f"run.cache={workshop / 'cache'}",
         "data.reference_seconds=[1.0,1.0]",
         "train.modules=[gpt]",
+        "train.frozen=[]",
         "train.updates=2",
         "validation.every=1000",
         *("validation.samples=0", "validation.clips=0", "validation.sentences=0"),

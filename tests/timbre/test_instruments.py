@@ -25,7 +25,7 @@ from timbre.callbacks.gallery import Gallery
 from timbre.callbacks.instruments import data_facts, loudness
 from timbre.callbacks.logging import ScalarLogger
 from timbre.callbacks.progress import ProgressDisplay
-from timbre.config import LoggerConfig
+from timbre.config import LoggerConfig, TrainConfig
 from timbre.loggers import check_loggers, open_loggers, publish
 from timbre.metrics import curve, read_metrics
 from timbre.module import VoiceCloner
@@ -123,7 +123,8 @@ def test_the_gallery_shows_the_blend_that_is_judged(configured, tmp_path: Path) 
     module = VoiceCloner(configured("train.modules=[gpt]"), speakers=2)
     bias, seen = module.networks.gpt.head.bias, []
     bias.data.fill_(0.0)
-    blend = Blend(module.networks, 0.5, ["gpt"], module.networks.state_dict())
+    half = TrainConfig(start_share=0.5, modules=["gpt"])
+    blend = Blend(module.networks, half, module.networks.state_dict())
     bias.data.fill_(1.0)
     trainer = Mock(spec=lightning.Trainer, is_global_zero=True, should_stop=False, loggers=[])
     scalars = Mock(spec=ScalarLogger)
