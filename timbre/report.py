@@ -82,7 +82,9 @@ def _kept(config: RunConfig) -> str:
     if config.init == "none":
         return ""
     kept = f", of which the voice keeps {share:.0%}" if share else ""
-    return kept + (f", its timbre {gain:g} times as far from there as trained" if gain != 1 else "")
+    if gain == 1 or "sovits" not in config.train.modules:
+        return kept
+    return f"{kept}, its timbre {gain:g} times as far from there as trained"
 
 
 def _heard(rows: list[Row], config: RunConfig, best: Sequence[int] | None) -> list[str]:
